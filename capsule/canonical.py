@@ -1,0 +1,80 @@
+"""The one JSON encoder of everything that is hashed or signed (RFC 8785), and its strict reader.
+
+Invariant: `encode(decode(data))` never raises, and two readers of the same bytes see the same value: repeated names,
+NaN, numbers that a double can't hold and lone surrogates are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import rfc8785
+
+from capsule.errors import FormatError, InputError
+
+__all__ = ["Json", "decode", "encode"]
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+_SAFE_INTEGER: Final = 2**53 - 1
+
+
+def encode(value: Json) -> bytes:
+    """RFC 8785 bytes of a value.
+
+    Raises InputError for what JSON can't hold: integers past 2^53 - 1, NaN, infinities, lone surrogates, other types.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, TypeError, RecursionError) as exc:
+        raise InputError(f"value has no canonical JSON form: {exc}") from exc
+
+
+def decode(data: bytes) -> Json:
+    """Reads JSON, canonical or not.
+
+    Raises FormatError for anything that is not UTF-8 JSON, or that two readers could understand differently.
+    """
+    try:
+        text = data.decode("utf-8")
+        value: Json = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_integer,
+        )
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeError as exc:
+        raise FormatError("JSON is not UTF-8, or holds half of a surrogate pair") from exc
+    except (ValueError, RecursionError) as exc:
+        raise FormatError(f"not JSON: {exc}") from exc
+    return value
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise FormatError("JSON object repeats a name")
+    return members
+
+
+def _constant(name: str) -> Json:
+    raise FormatError(f"JSON has no {name}")
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise FormatError("JSON number is out of range")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 17 or abs(value := int(digits)) > _SAFE_INTEGER:
+        raise FormatError("JSON integer is past 2^53 - 1; write it as text")
+    return value
