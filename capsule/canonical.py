@@ -74,7 +74,11 @@ def _float(digits: str) -> float:
     return value
 
 
-def _integer(digits: str) -> int:
-    if len(digits) > 17 or abs(value := int(digits)) > _SAFE_INTEGER:
+def _integer(digits: str) -> int | float:
+    """Past 2^53 - 1 a number is the double that other readers see, and refused when that is another number."""
+    if len(digits) <= 17 and abs(value := int(digits)) <= _SAFE_INTEGER:
+        return value
+    double = _float(digits)
+    if len(digits) > 400 or int(double) != int(digits):
         raise FormatError("JSON integer is past 2^53 - 1; write it as text")
-    return value
+    return double
