@@ -75,10 +75,10 @@ def _float(digits: str) -> float:
 
 
 def _integer(digits: str) -> int | float:
-    """Past 2^53 - 1 a number is the double that other readers see, and refused when that is another number."""
+    """Past 2^53 - 1 only what RFC 8785 writes for a double is read, as that double; the rest readers would round."""
     if len(digits) <= 17 and abs(value := int(digits)) <= _SAFE_INTEGER:
         return value
     double = _float(digits)
-    if len(digits) > 400 or int(double) != int(digits):
+    if rfc8785.dumps(double) != digits.encode():
         raise FormatError("JSON integer is past 2^53 - 1; write it as text")
     return double
