@@ -1,0 +1,246 @@
+"""A device's frame: COSE_Sign1 (RFC 9052, tag 18) over rows of readings as SenML in CBOR (RFC 8428).
+
+The protected header names the device, its sequence number (from 1, without gaps), the hash of the frame before, and the
+hash of a gateway's receipt for an earlier frame, so that loss, replay and reordering show. What is signed is the
+Sig_structure of RFC 9052, section 4.4, over the bytes as received.
+
+Invariant: no one but the holder of the key can make a second frame that verifies, not even one with the same content:
+outside of what is signed, every byte is fixed. So two frames with one sequence number accuse the device's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import cbor2
+
+from capsule.cbor import BYTES, Cbor, decode, read_head
+from capsule.digest import tagged
+from capsule.errors import FormatError, InputError
+from capsule.ids import DeviceId, Digest
+from capsule.senml import Reading, Row, pack_rows, unpack_rows
+from capsule.signature import ED25519, PublicKey, Signer
+
+__all__ = [
+    "FIRST_PREVIOUS",
+    "MAX_FRAME_BYTES",
+    "MAX_SEQUENCE",
+    "MEDIA_TYPE",
+    "Frame",
+    "Mark",
+    "Reading",
+    "Row",
+    "UnverifiedFrame",
+    "VerifiedFrame",
+    "frame_hash",
+    "read_frame",
+    "sign_frame",
+    "verify_frame",
+]
+
+MEDIA_TYPE: Final = "application/cose"
+MAX_FRAME_BYTES: Final = 1 << 20
+MAX_SEQUENCE: Final = 2**53 - 1
+FIRST_PREVIOUS: Final = Digest(bytes(32))
+"""Stands for the frame before a device's first."""
+
+_TYPE: Final = "application/vnd.dataspace.frame"  # RFC 9596
+_VERSION: Final = 1
+_SENML_CBOR: Final = 112  # CoAP content format application/senml+cbor
+_EDDSA: Final = -8
+
+# Header parameters (RFC 9052, table 3; RFC 9596), then ours in the private range.
+_ALGORITHM, _CRITICAL, _CONTENT_TYPE, _TYP = 1, 2, 3, 16
+_FORMAT, _DEVICE, _SEQUENCE, _PREVIOUS, _ACKNOWLEDGED, _MARK = -70000, -70001, -70002, -70003, -70004, -70005
+_OURS: Final = (_FORMAT, _DEVICE, _SEQUENCE, _PREVIOUS, _ACKNOWLEDGED, _MARK)
+
+_TAGGED_ARRAY: Final = b"\xd2\x84"  # tag 18, array of 4
+_NO_UNPROTECTED: Final = b"\xa0"
+_SIGNATURE_HEAD: Final = b"\x58\x40"  # 64 bytes
+_SIGNATURE_BYTES: Final = 64
+
+
+class Mark(StrEnum):
+    """What a frame's signature says of its readings."""
+
+    SIGNED = "signed"
+    """by the device's enrolled key, at the source"""
+    WITNESSED = "witnessed"
+    """by the gateway on arrival, for a device that can't sign"""
+    IMPORTED = "imported"
+    """made from a file"""
+
+
+_MARKS: Final = frozenset(Mark)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a frame says. `units` is optional: where a column has none, the thing model's counts.
+
+    Raises InputError for a sequence outside 1 to MAX_SEQUENCE, and for a `previous` that is zero after the first frame
+    or is not zero in it.
+    """
+
+    device: DeviceId
+    sequence: int
+    previous: Digest
+    acknowledged: Digest | None
+    mark: Mark
+    rows: tuple[Row, ...]
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.sequence <= MAX_SEQUENCE:
+            raise InputError(f"frame sequence {self.sequence} is not within 1 to 2^53 - 1")
+        if (self.sequence == 1) != (self.previous == FIRST_PREVIOUS):
+            raise InputError(f"frame {self.sequence} names {self.previous} as the one before")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFrame:
+    """A frame whose signature holds under `key`. `data` is what was received and what `hash` is over."""
+
+    frame: Frame
+    hash: Digest
+    key: PublicKey
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedFrame:
+    """A frame's header, with its payload and signature as received. Anyone may have made it."""
+
+    device: DeviceId
+    sequence: int
+    previous: Digest
+    acknowledged: Digest | None
+    mark: Mark
+    hash: Digest
+    data: bytes = field(repr=False)
+    protected: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    def content_unverified(self) -> Frame:
+        """The rows, by no authority. Raises FormatError where the payload is no SenML pack about the device."""
+        rows, units = unpack_rows(self.payload, self.device)
+        return Frame(self.device, self.sequence, self.previous, self.acknowledged, self.mark, rows, units)
+
+    def verify(self, key: PublicKey) -> VerifiedFrame:
+        """Raises VerificationError where `key` did not sign this, FormatError where what it signed is malformed."""
+        if key.suite != ED25519:
+            raise InputError(f"frames under suite {key.suite} can't be verified")
+        key.verify(_sig_structure(self.protected, self.payload), self.signature)
+        return VerifiedFrame(self.content_unverified(), self.hash, key, self.data)
+
+
+def frame_hash(data: bytes) -> Digest:
+    """A frame's name: digest of kind "frame" over its bytes as received."""
+    return tagged("frame", data)
+
+
+def sign_frame(frame: Frame, signer: Signer) -> bytes:
+    """The frame's bytes. Raises InputError for rows that the format can't hold and frames past MAX_FRAME_BYTES."""
+    if signer.suite != ED25519:
+        raise InputError(f"frames can't be signed under suite {signer.suite}")
+    header: dict[int, int | str | bytes] = {
+        _ALGORITHM: _EDDSA,
+        _CONTENT_TYPE: _SENML_CBOR,
+        _TYP: _TYPE,
+        _FORMAT: _VERSION,
+        _DEVICE: bytes(frame.device),
+        _SEQUENCE: frame.sequence,
+        _PREVIOUS: bytes(frame.previous),
+        _MARK: str(frame.mark),
+    }
+    if frame.acknowledged is not None:
+        header[_ACKNOWLEDGED] = bytes(frame.acknowledged)
+    protected = cbor2.dumps(header, canonical=True)
+    payload = pack_rows(frame.device, frame.rows, frame.units)
+    signature = signer.sign(_sig_structure(protected, payload))
+    data = b"".join(
+        (
+            _TAGGED_ARRAY,
+            cbor2.dumps(protected),
+            _NO_UNPROTECTED,
+            cbor2.dumps(payload),
+            _SIGNATURE_HEAD,
+            signature,
+        )
+    )
+    if len(data) > MAX_FRAME_BYTES:
+        raise InputError(f"a frame has at most {MAX_FRAME_BYTES} bytes, not {len(data)}")
+    return data
+
+
+def read_frame(data: bytes) -> UnverifiedFrame:
+    """Reads the envelope and the protected header, and leaves the payload alone.
+
+    Raises FormatError for everything that is not exactly one frame; never anything else.
+    """
+    if not isinstance(data, bytes) or len(data) > MAX_FRAME_BYTES:
+        raise FormatError(f"a frame is at most {MAX_FRAME_BYTES} bytes")
+    if not data.startswith(_TAGGED_ARRAY):
+        raise FormatError("not a COSE_Sign1 message with tag 18")
+    protected, at = _byte_string(data, len(_TAGGED_ARRAY))
+    if data[at : at + 1] != _NO_UNPROTECTED:
+        raise FormatError("a frame has no unprotected header")
+    payload, at = _byte_string(data, at + 1)
+    signature = data[at + 2 :]
+    if data[at : at + 2] != _SIGNATURE_HEAD or len(signature) != _SIGNATURE_BYTES:
+        raise FormatError("a frame ends with a signature of 64 bytes")
+    header = decode(protected, depth=2)
+    if not isinstance(header, dict) or header.get(_ALGORITHM) != _EDDSA or header.get(_CONTENT_TYPE) != _SENML_CBOR:
+        raise FormatError("protected header does not say EdDSA over SenML in CBOR")
+    if header.get(_TYP) != _TYPE or header.get(_FORMAT) != _VERSION:
+        raise FormatError("protected header does not name a frame of version 1")
+    understood = header.get(_CRITICAL, list(_OURS))
+    if not isinstance(understood, list) or not understood or any(label not in _OURS for label in understood):
+        raise FormatError("protected header has critical parameters that are not known")
+    sequence, mark = header.get(_SEQUENCE), header.get(_MARK)
+    if type(sequence) is not int or not 1 <= sequence <= MAX_SEQUENCE:
+        raise FormatError("frame sequence is not an integer within 1 to 2^53 - 1")
+    if mark not in _MARKS:
+        raise FormatError(f"{mark!r:.40} is no mark")
+    previous = _digest(header, _PREVIOUS)
+    if (sequence == 1) != (previous == FIRST_PREVIOUS):
+        raise FormatError(f"frame {sequence} names {previous} as the one before")
+    return UnverifiedFrame(
+        DeviceId(_digest(header, _DEVICE)),
+        sequence,
+        previous,
+        _digest(header, _ACKNOWLEDGED) if _ACKNOWLEDGED in header else None,
+        Mark(mark),
+        frame_hash(data),
+        data,
+        protected,
+        payload,
+        signature,
+    )
+
+
+def verify_frame(data: bytes, key: PublicKey) -> VerifiedFrame:
+    """Reads a frame and checks its signature. Raises FormatError or VerificationError."""
+    return read_frame(data).verify(key)
+
+
+def _digest(header: Mapping[int | str, Cbor], label: int) -> Digest:
+    value = header.get(label)
+    if not isinstance(value, bytes) or len(value) != 32:
+        raise FormatError(f"header parameter {label} is not 32 bytes")
+    return Digest(value)
+
+
+def _byte_string(data: bytes, at: int) -> tuple[bytes, int]:
+    major, length, at = read_head(data, at)
+    if major != BYTES or at + length > len(data):
+        raise FormatError("a frame's protected header and payload are byte strings")
+    return data[at : at + length], at + length
+
+
+def _sig_structure(protected: bytes, payload: bytes) -> bytes:
+    return cbor2.dumps(["Signature1", protected, b"", payload])
