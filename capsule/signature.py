@@ -79,6 +79,12 @@ class PublicKey:
         if not nacl.bindings.crypto_core_ed25519_is_valid_point(self.key):
             raise InputError(f"0x{self.key.hex()} is no Ed25519 key: small order, mixed order or not a point")
 
+    def verify_suite(self, suite: int) -> PublicKey:
+        """Returns this key when a signature names its suite; VerificationError otherwise."""
+        if suite != self.suite:
+            raise VerificationError(f"signature names suite {suite}, the key is of suite {self.suite}")
+        return self
+
     def verify(self, message: bytes, signature: bytes) -> None:
         """Raises VerificationError when `signature` is not this key's over `message`."""
         try:

@@ -1,0 +1,92 @@
+"""The port to a cipher library: the four primitives of suite SM4-GCM-SM3, and the known answers that prove one.
+
+Keys are 16 bytes for SM4 and of any length for HMAC; nonces 12 bytes; tags the full 16, appended to the ciphertext.
+A provider writes no cipher of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from capsule.errors import CapsuleError, OpenError
+
+__all__ = ["KEY_SIZE", "NONCE_SIZE", "TAG_SIZE", "Cipher", "CipherUnavailableError", "self_test"]
+
+KEY_SIZE: Final = 16
+NONCE_SIZE: Final = 12
+TAG_SIZE: Final = 16
+
+
+class CipherUnavailableError(CapsuleError):
+    """This installation's cipher library lacks SM3 or SM4-GCM, or computes them wrongly; another one is needed."""
+
+
+class Cipher(Protocol):
+    """A cipher library."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def sm4_gcm_seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
+        """Ciphertext and tag."""
+        ...
+
+    def sm4_gcm_open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
+        """Plaintext, after its tag was checked; OpenError otherwise."""
+        ...
+
+    def sm3(self, data: bytes) -> bytes:
+        """32 bytes."""
+        ...
+
+    def hmac_sm3(self, key: bytes, data: bytes) -> bytes:
+        """32 bytes."""
+        ...
+
+    def hkdf_sm3(self, key: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+        """RFC 5869 with HMAC-SM3, extract and expand."""
+        ...
+
+
+# RFC 8998, appendix A.1
+_GCM_KEY: Final = bytes.fromhex("0123456789abcdeffedcba9876543210")
+_GCM_NONCE: Final = bytes.fromhex("00001234567800000000abcd")
+_GCM_AAD: Final = bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
+_GCM_PLAIN: Final = b"".join(bytes([value]) * 8 for value in (0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF, 0xEE, 0xAA))
+_GCM_SEALED: Final = bytes.fromhex(
+    "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735"
+    "d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d"
+    "83de3541e4c2b58177e065a9bf7b62ec"
+)
+# GB/T 32905-2016, A.1
+_SM3_ABC: Final = bytes.fromhex("66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0")
+
+
+def self_test(cipher: Cipher) -> Cipher:
+    """Runs the known answers; returns the provider or raises CipherUnavailableError.
+
+    HMAC is checked against its definition (RFC 2104) and HKDF against RFC 5869 over the provider's own SM3 and HMAC.
+    """
+    key = bytes(range(20))
+    padded = key.ljust(64, b"\x00")
+    inner = cipher.sm3(bytes(byte ^ 0x36 for byte in padded) + b"message")
+    hmac = cipher.sm3(bytes(byte ^ 0x5C for byte in padded) + inner)
+    extracted = cipher.hmac_sm3(b"salt", key)
+    answers = (
+        (cipher.sm4_gcm_seal(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_PLAIN), _GCM_SEALED, "SM4-GCM seal"),
+        (cipher.sm4_gcm_open(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_SEALED), _GCM_PLAIN, "SM4-GCM open"),
+        (cipher.sm3(b"abc"), _SM3_ABC, "SM3"),
+        (cipher.hmac_sm3(key, b"message"), hmac, "HMAC-SM3"),
+        (cipher.hkdf_sm3(key, b"salt", b"info", 16), cipher.hmac_sm3(extracted, b"info\x01")[:16], "HKDF-HMAC-SM3"),
+    )
+    for computed, known, primitive in answers:
+        if computed != known:
+            raise CipherUnavailableError(f"{cipher.name} {cipher.version} computes {primitive} wrongly")
+    try:
+        cipher.sm4_gcm_open(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_SEALED[:-1] + bytes([_GCM_SEALED[-1] ^ 1]))
+    except OpenError:
+        return cipher
+    raise CipherUnavailableError(f"{cipher.name} {cipher.version} opens a changed SM4-GCM text")

@@ -1,0 +1,198 @@
+"""The receipt of a run: what the compute node states it computed, signed with its registered key.
+
+Its hash stands on chain in `UseClosed`. Level `software` means that all of it is the node's word until a hardware
+quote says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from capsule.canonical import Json
+from capsule.digest import Domain, document_digest, tagged
+from capsule.document import Fields, hexed, no_unknown, read_as
+from capsule.errors import InputError
+from capsule.ids import Address, Digest, GrantId, UseId
+from capsule.signature import PublicKey, Signer
+
+__all__ = [
+    "GUARD_PASSED",
+    "GUARD_REFUSED",
+    "KIND",
+    "SALT_SIZE",
+    "Receipt",
+    "SignedReceipt",
+    "SourceVerdict",
+    "output_digest",
+    "sign_receipt",
+    "verify_receipt",
+]
+
+KIND: Final = "dataspace/receipt"
+SALT_SIZE: Final = 32
+GUARD_PASSED: Final = "passed"
+GUARD_REFUSED: Final = "refused"
+MAX_GRANTS: Final = 64
+
+_SIGNED: Final = "dataspace/signed-receipt"
+_LEVELS: Final = ("software",)
+_SOURCE_LEVELS: Final = ("verified", "declared")
+
+
+def output_digest(output: bytes, salt: bytes) -> Digest:
+    """Salted digest of a result: digest "output" over salt (32 bytes) and the result's bytes."""
+    if len(salt) != SALT_SIZE:
+        raise InputError(f"a salt has {SALT_SIZE} bytes")
+    return tagged("output", salt + output)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceVerdict:
+    """Whether the runtime verified the device frames inside: `verified` of `of` rows; `declared` when it could not."""
+
+    level: str
+    verified: int = 0
+    of: int = 0
+
+    def __post_init__(self) -> None:
+        if self.level not in _SOURCE_LEVELS:
+            raise InputError(f"source level {self.level!r:.40} is not one of {', '.join(_SOURCE_LEVELS)}")
+        if not 0 <= self.verified <= self.of:
+            raise InputError(f"source verdict counts {self.verified} of {self.of}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One run of one order. Per grant, in the order's order: its use, its agreement's hash, its capsule's root."""
+
+    order_hash: Digest
+    uses: tuple[UseId, ...]
+    grants: tuple[GrantId, ...]
+    agreements: tuple[Digest, ...]
+    capsule_roots: tuple[Digest, ...]
+    algorithm: Digest
+    parameters: Digest
+    output: Digest
+    rows_in: int
+    rows_out: int
+    guard: str
+    source: SourceVerdict
+    measurement: Digest
+    protected: bool
+    log_head: Digest
+    opened_at: int
+    closed_at: int
+    compute_node: Address
+    level: str = "software"
+    unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.uses), len(self.grants), len(self.agreements), len(self.capsule_roots)}
+        if len(lengths) != 1 or not self.uses or len(self.uses) > MAX_GRANTS:
+            raise InputError(f"a receipt lists 1 to {MAX_GRANTS} grants, each with use, agreement and capsule root")
+        if self.guard not in (GUARD_PASSED, GUARD_REFUSED):
+            raise InputError(f"guard verdict {self.guard!r:.40} is not {GUARD_PASSED} or {GUARD_REFUSED}")
+        if self.level not in _LEVELS:
+            raise InputError(f"receipt level {self.level!r:.40} is not one of {', '.join(_LEVELS)}")
+        if min(self.rows_in, self.rows_out) < 0:
+            raise InputError("a receipt's counts are unsigned")
+        if not 0 <= self.opened_at <= self.closed_at:
+            raise InputError("a receipt closes after it opened")
+
+    @property
+    def hash(self) -> Digest:
+        return document_digest("receipt", self.to_json())
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            **self.unknown,
+            "kind": KIND,
+            "version": 1,
+            "order_hash": str(self.order_hash),
+            "uses": [str(use) for use in self.uses],
+            "grants": [str(grant) for grant in self.grants],
+            "agreements": [str(agreement) for agreement in self.agreements],
+            "capsule_roots": [str(root) for root in self.capsule_roots],
+            "algorithm": str(self.algorithm),
+            "parameters": str(self.parameters),
+            "output": str(self.output),
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_out,
+            "guard": self.guard,
+            "source": {"level": self.source.level, "verified": self.source.verified, "of": self.source.of},
+            "measurement": str(self.measurement),
+            "level": self.level,
+            "protected": self.protected,
+            "log_head": str(self.log_head),
+            "opened_at": self.opened_at,
+            "closed_at": self.closed_at,
+            "compute_node": str(self.compute_node),
+        }
+
+    @classmethod
+    def from_json(cls, document: Json) -> Receipt:
+        fields = Fields.of(document, KIND)
+        source = fields.object("source")
+        with read_as(KIND):
+            return cls(
+                order_hash=fields.id("order_hash", Digest),
+                uses=fields.ids("uses", UseId, MAX_GRANTS),
+                grants=fields.ids("grants", GrantId, MAX_GRANTS),
+                agreements=fields.ids("agreements", Digest, MAX_GRANTS),
+                capsule_roots=fields.ids("capsule_roots", Digest, MAX_GRANTS),
+                algorithm=fields.id("algorithm", Digest),
+                parameters=fields.id("parameters", Digest),
+                output=fields.id("output", Digest),
+                rows_in=fields.integer("rows_in"),
+                rows_out=fields.integer("rows_out"),
+                guard=fields.text("guard"),
+                source=SourceVerdict(source.text("level"), source.integer("verified"), source.integer("of")),
+                measurement=fields.id("measurement", Digest),
+                level=fields.text("level"),
+                protected=fields.flag("protected"),
+                log_head=fields.id("log_head", Digest),
+                opened_at=fields.integer("opened_at"),
+                closed_at=fields.integer("closed_at"),
+                compute_node=fields.id("compute_node", Address),
+                unknown=fields.unknown(),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReceipt:
+    """A receipt with its node's signature."""
+
+    receipt: Receipt
+    suite: int
+    signature: bytes
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "kind": _SIGNED,
+            "version": 1,
+            "receipt": self.receipt.to_json(),
+            "suite": self.suite,
+            "signature": hexed(self.signature),
+        }
+
+    @classmethod
+    def from_json(cls, document: Json) -> SignedReceipt:
+        fields = Fields.of(document, _SIGNED)
+        return cls(
+            Receipt.from_json(fields.value("receipt")),
+            fields.integer("suite", 0, 255),
+            fields.raw("signature", limit=256),
+        )
+
+
+def sign_receipt(receipt: Receipt, signer: Signer, domain: Domain) -> SignedReceipt:
+    """Signs the receipt's hash for one ledger."""
+    return SignedReceipt(receipt, signer.suite, signer.sign(domain.statement("receipt", receipt.hash)))
+
+
+def verify_receipt(signed: SignedReceipt, public_key: PublicKey, domain: Domain) -> Receipt:
+    """Returns the receipt when the key signed it for this ledger; VerificationError otherwise."""
+    public_key.verify_suite(signed.suite).verify(domain.statement("receipt", signed.receipt.hash), signed.signature)
+    return signed.receipt
