@@ -53,8 +53,16 @@ class Fields:
         return tuple(value)
 
     def digest(self, name: str) -> Digest:
+        return self._digest(name, self.value(name))
+
+    def digests(self, name: str) -> tuple[Digest, ...]:
+        return tuple(self._digest(name, item) for item in self.items(name))
+
+    def _digest(self, name: str, value: Json) -> Digest:
+        if not isinstance(value, str):
+            raise FormatError(f"{self._what}: {name} is no text")
         try:
-            return Digest.parse(self.text(name))
+            return Digest.parse(value)
         except InputError as exc:
             raise FormatError(f"{self._what}: {name}: {exc}") from exc
 
