@@ -1,0 +1,166 @@
+# Generated from the contracts' ABI by scripts/build_contracts.py; do not edit.
+"""Custom errors of the contracts: name and reader of the arguments, by selector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from capsule.ids import AssetId, DeviceId, FleetId, GrantId, RequestId, UseId
+from contracts.roles import Role
+from contracts.words import address, boolean, bytes32, digest, directory_name, tail, text, uint, uscc, word
+
+__all__ = ["REVERTS"]
+
+REVERTS: Final[Mapping[bytes, tuple[str, Callable[[bytes], tuple[object, ...]]]]] = {
+    bytes.fromhex("1e968fc5"): ("AccessAlgorithmNotAllowed", lambda data: (digest(data, 0),)),
+    bytes.fromhex("adbae81d"): ("AccessAlreadyDecided", lambda data: (bytes32(data, 0), address(data, 32))),
+    bytes.fromhex("83f53c1e"): ("AccessAssetRetired", lambda data: (AssetId(word(data, 0)),)),
+    bytes.fromhex("906e5e71"): ("AccessBuyerNotAllowed", lambda data: (address(data, 0),)),
+    bytes.fromhex("5a145653"): ("AccessComputeNodeInvolved", lambda data: (address(data, 0),)),
+    bytes.fromhex("69d0b656"): ("AccessComputeNodeNotAllowed", lambda data: (address(data, 0),)),
+    bytes.fromhex("6697b232"): ("AccessControlBadConfirmation", lambda _: ()),
+    bytes.fromhex("19ca5ebb"): ("AccessControlEnforcedDefaultAdminDelay", lambda data: (uint(data, 0, 48),)),
+    bytes.fromhex("3fc3c27a"): ("AccessControlEnforcedDefaultAdminRules", lambda _: ()),
+    bytes.fromhex("c22c8022"): ("AccessControlInvalidDefaultAdmin", lambda data: (address(data, 0),)),
+    bytes.fromhex("e2517d3f"): ("AccessControlUnauthorizedAccount", lambda data: (address(data, 0), digest(data, 32))),
+    bytes.fromhex("c205d607"): (
+        "AccessDealNotReady",
+        lambda data: (AssetId(word(data, 0)), uint(data, 32, 32), uint(data, 64, 32)),
+    ),
+    bytes.fromhex("22170401"): (
+        "AccessDealReplaced",
+        lambda data: (AssetId(word(data, 0)), uint(data, 32, 32), uint(data, 64, 32)),
+    ),
+    bytes.fromhex("98130c7d"): ("AccessGrantRevoked", lambda data: (GrantId(word(data, 0)),)),
+    bytes.fromhex("75a705e2"): ("AccessGrantUnknown", lambda data: (GrantId(word(data, 0)),)),
+    bytes.fromhex("cfccd03e"): ("AccessKeysMismatch", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("e3ee426f"): ("AccessListTooLong", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("3b05d228"): (
+        "AccessLiveGrant",
+        lambda data: (AssetId(word(data, 0)), address(data, 32), GrantId(word(data, 64))),
+    ),
+    bytes.fromhex("f13267c8"): ("AccessNotComputeNode", lambda data: (address(data, 0),)),
+    bytes.fromhex("8bad7747"): ("AccessNotHolder", lambda data: (address(data, 0),)),
+    bytes.fromhex("855cdb8a"): ("AccessNotOperator", lambda data: (address(data, 0),)),
+    bytes.fromhex("dca2995d"): ("AccessNotProvider", lambda data: (address(data, 0),)),
+    bytes.fromhex("bf5869fa"): ("AccessOrderEmpty", lambda _: ()),
+    bytes.fromhex("5ac3b287"): ("AccessOrderExpired", lambda data: (uint(data, 0, 64), uint(data, 32, 64))),
+    bytes.fromhex("1e6334f8"): ("AccessOrderMismatch", lambda data: (GrantId(word(data, 0)),)),
+    bytes.fromhex("8816cc63"): ("AccessOrderSignatureInvalid", lambda data: (address(data, 0),)),
+    bytes.fromhex("e5eafee8"): ("AccessOrderUsed", lambda data: (address(data, 0), uint(data, 32, 256))),
+    bytes.fromhex("30c19bbc"): (
+        "AccessParticipantNotActive",
+        lambda data: (address(data, 0), Role(uint(data, 32, 32))),
+    ),
+    bytes.fromhex("6581e20d"): ("AccessPinMismatch", lambda data: (AssetId(word(data, 0)), uint(data, 32, 32))),
+    bytes.fromhex("a54cc66f"): ("AccessPurposeNotAllowed", lambda data: (text(data, tail(data, 0, 0)),)),
+    bytes.fromhex("345f3bce"): ("AccessReceiptMissing", lambda data: (digest(data, 0),)),
+    bytes.fromhex("bb40d046"): ("AccessReleaseTooEarly", lambda data: (bytes32(data, 0), uint(data, 32, 64))),
+    bytes.fromhex("26c25bfc"): ("AccessRequestNotPending", lambda data: (RequestId(word(data, 0)),)),
+    bytes.fromhex("6add997b"): (
+        "AccessRowsSpent",
+        lambda data: (GrantId(word(data, 0)), uint(data, 32, 64), uint(data, 64, 64)),
+    ),
+    bytes.fromhex("a1d600ee"): ("AccessTermsMismatch", lambda data: (digest(data, 0), digest(data, 32))),
+    bytes.fromhex("f188f0cd"): ("AccessTermsWider", lambda data: (text(data, tail(data, 0, 0)),)),
+    bytes.fromhex("f0fbce13"): ("AccessTextTooLong", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("78a83776"): ("AccessTooEarly", lambda data: (uint(data, 0, 64), uint(data, 32, 64))),
+    bytes.fromhex("c6db7656"): (
+        "AccessTooFewReleases",
+        lambda data: (UseId(word(data, 0)), uint(data, 32, 8), uint(data, 64, 8), boolean(data, 96)),
+    ),
+    bytes.fromhex("9fd0d862"): ("AccessTooLate", lambda data: (uint(data, 0, 64), uint(data, 32, 64))),
+    bytes.fromhex("a1b50bc9"): ("AccessUseBeforeDeadline", lambda data: (UseId(word(data, 0)), uint(data, 32, 64))),
+    bytes.fromhex("201b9b42"): ("AccessUseNotOpen", lambda data: (UseId(word(data, 0)),)),
+    bytes.fromhex("2424fa7f"): ("AccessUsePastDeadline", lambda data: (UseId(word(data, 0)), uint(data, 32, 64))),
+    bytes.fromhex("91fbed20"): ("AccessUseUnknown", lambda data: (UseId(word(data, 0)),)),
+    bytes.fromhex("2f18f78e"): (
+        "AccessUsesSpent",
+        lambda data: (GrantId(word(data, 0)), text(data, tail(data, 0, 32))),
+    ),
+    bytes.fromhex("95a3015f"): ("AssetsAlreadyAccepted", lambda data: (address(data, 0),)),
+    bytes.fromhex("a1893a14"): ("AssetsCapsuleEmpty", lambda _: ()),
+    bytes.fromhex("4397ab4e"): ("AssetsDealHashMismatch", lambda data: (digest(data, 0), digest(data, 32))),
+    bytes.fromhex("dd5791d5"): (
+        "AssetsDealReplaced",
+        lambda data: (AssetId(word(data, 0)), uint(data, 32, 32), uint(data, 64, 32)),
+    ),
+    bytes.fromhex("314eec7f"): (
+        "AssetsDealUnknown",
+        lambda data: (AssetId(word(data, 0)), uint(data, 32, 32), uint(data, 64, 32)),
+    ),
+    bytes.fromhex("39e28d09"): ("AssetsHolderNotAllowed", lambda data: (address(data, 0),)),
+    bytes.fromhex("a99aee92"): ("AssetsHolderRepeated", lambda data: (address(data, 0),)),
+    bytes.fromhex("1e79bdcc"): ("AssetsKeysMismatch", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("e4aea382"): ("AssetsListTooLong", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("623491e1"): ("AssetsNotHolder", lambda data: (address(data, 0),)),
+    bytes.fromhex("c3f2b328"): ("AssetsNotProvider", lambda data: (AssetId(word(data, 0)), address(data, 32))),
+    bytes.fromhex("3dca7428"): (
+        "AssetsParticipantNotActive",
+        lambda data: (address(data, 0), Role(uint(data, 32, 32))),
+    ),
+    bytes.fromhex("2510362c"): ("AssetsRetired", lambda data: (AssetId(word(data, 0)),)),
+    bytes.fromhex("b80c8c0f"): ("AssetsTermsInvalid", lambda data: (text(data, tail(data, 0, 0)),)),
+    bytes.fromhex("bc5cd81a"): ("AssetsTermsMismatch", lambda data: (digest(data, 0), digest(data, 32))),
+    bytes.fromhex("0300b025"): ("AssetsTextTooLong", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("c3b025c1"): (
+        "AssetsThresholdInvalid",
+        lambda data: (uint(data, 0, 8), uint(data, 32, 256), uint(data, 64, 8)),
+    ),
+    bytes.fromhex("ff34d9b8"): ("AssetsUnknown", lambda data: (AssetId(word(data, 0)),)),
+    bytes.fromhex("baaeabab"): ("AssetsVersionUnknown", lambda data: (AssetId(word(data, 0)), uint(data, 32, 32))),
+    bytes.fromhex("1a0e8c3c"): ("DevicesBatchEmpty", lambda data: (address(data, 0), uint(data, 32, 64))),
+    bytes.fromhex("8daab3c2"): (
+        "DevicesBatchNumber",
+        lambda data: (address(data, 0), uint(data, 32, 64), uint(data, 64, 64)),
+    ),
+    bytes.fromhex("c12ad888"): (
+        "DevicesBatchPredecessor",
+        lambda data: (address(data, 0), digest(data, 32), digest(data, 64)),
+    ),
+    bytes.fromhex("47a9992d"): ("DevicesFleetEmpty", lambda _: ()),
+    bytes.fromhex("84e072e1"): ("DevicesFleetUnknown", lambda data: (FleetId(word(data, 0)),)),
+    bytes.fromhex("8bee409c"): ("DevicesKeyInvalid", lambda data: (uint(data, 0, 8), uint(data, 32, 256))),
+    bytes.fromhex("688499d3"): ("DevicesListTooLong", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("91d58a98"): ("DevicesNotOwner", lambda data: (DeviceId(word(data, 0)), address(data, 32))),
+    bytes.fromhex("8b897de6"): (
+        "DevicesParticipantNotActive",
+        lambda data: (address(data, 0), Role(uint(data, 32, 32))),
+    ),
+    bytes.fromhex("0fb0567f"): ("DevicesProofInvalid", lambda data: (FleetId(word(data, 0)), uint(data, 32, 64))),
+    bytes.fromhex("3a9f40c3"): ("DevicesRetired", lambda data: (DeviceId(word(data, 0)),)),
+    bytes.fromhex("9fee10d8"): ("DevicesTaken", lambda data: (DeviceId(word(data, 0)),)),
+    bytes.fromhex("5cdd7234"): ("DevicesUnknown", lambda data: (DeviceId(word(data, 0)),)),
+    bytes.fromhex("87a9d778"): ("DirectoryEntryEmpty", lambda data: (directory_name(data, 0),)),
+    bytes.fromhex("c029196a"): ("DirectoryEntryTaken", lambda data: (directory_name(data, 0), address(data, 32))),
+    bytes.fromhex("d93c0665"): ("EnforcedPause", lambda _: ()),
+    bytes.fromhex("b3512b0c"): ("InvalidShortString", lambda _: ()),
+    bytes.fromhex("84deed06"): ("OperationLogNotActive", lambda data: (address(data, 0),)),
+    bytes.fromhex("903491a2"): (
+        "OperationLogPreviousMismatch",
+        lambda data: (address(data, 0), digest(data, 32), digest(data, 64)),
+    ),
+    bytes.fromhex("89ca516c"): (
+        "OperationLogSizeNotGrown",
+        lambda data: (address(data, 0), uint(data, 32, 64), uint(data, 64, 64)),
+    ),
+    bytes.fromhex("1e4fbdf7"): ("OwnableInvalidOwner", lambda data: (address(data, 0),)),
+    bytes.fromhex("118cdaa7"): ("OwnableUnauthorizedAccount", lambda data: (address(data, 0),)),
+    bytes.fromhex("31559834"): ("ParticipantsAccountTaken", lambda data: (address(data, 0),)),
+    bytes.fromhex("93547f58"): ("ParticipantsAccountZero", lambda _: ()),
+    bytes.fromhex("8b4f4321"): ("ParticipantsCodeInvalid", lambda data: (uscc(data, 0),)),
+    bytes.fromhex("7a5e3f4d"): ("ParticipantsCodeTaken", lambda data: (uscc(data, 0), address(data, 32))),
+    bytes.fromhex("d667966a"): ("ParticipantsFundingFailed", lambda data: (address(data, 0), uint(data, 32, 256))),
+    bytes.fromhex("d48448c6"): ("ParticipantsKeyInvalid", lambda data: (uint(data, 0, 8), uint(data, 32, 256))),
+    bytes.fromhex("56df8ebb"): ("ParticipantsKeysExist", lambda data: (address(data, 0),)),
+    bytes.fromhex("5e0a5e9a"): ("ParticipantsKeysMissing", lambda data: (address(data, 0),)),
+    bytes.fromhex("70030192"): ("ParticipantsNotActive", lambda data: (address(data, 0),)),
+    bytes.fromhex("6a9a8673"): ("ParticipantsNotSuspended", lambda data: (address(data, 0),)),
+    bytes.fromhex("ed98892f"): ("ParticipantsRolesInvalid", lambda data: (Role(uint(data, 0, 32)),)),
+    bytes.fromhex("43dff514"): ("ParticipantsTextTooLong", lambda data: (uint(data, 0, 256), uint(data, 32, 256))),
+    bytes.fromhex("78e3953a"): ("ParticipantsTooManyKeys", lambda data: (address(data, 0), uint(data, 32, 256))),
+    bytes.fromhex("233ed55a"): ("ParticipantsUnknown", lambda data: (address(data, 0),)),
+    bytes.fromhex("6dfcc650"): ("SafeCastOverflowedUintDowncast", lambda data: (uint(data, 0, 8), uint(data, 32, 256))),
+    bytes.fromhex("305a27a9"): ("StringTooLong", lambda data: (text(data, tail(data, 0, 0)),)),
+}
