@@ -1,15 +1,14 @@
 """Compiles the Solidity sources and writes what running needs: `contracts/abi/*.json` and the Python bindings.
 
 `python -m scripts.build_contracts` writes; with `--check` it rebuilds in memory, names each file that differs from the
-committed one and exits with 1. The output depends on the sources, the pinned compiler and the settings below, on nothing
-else: no paths, no times, keys sorted. It needs Node and `npm ci`; running the data space does not.
+`python -m scripts.build_contracts` writes; with `--check` it rebuilds in memory, names each file that differs from the
+committed one and exits with 1. The output depends on the sources, the pinned compiler and these settings, on nothing
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,22 @@ import solcx
 from solcx.exceptions import SolcError
 from solcx.wrapper import get_version_str_from_solc_binary
 
-__all__ = ["BuildError", "CONTRACTS", "build_abi", "build_bindings", "main"]
+from contracts.generate import generate
+
+__all__ = ["CONTRACTS", "PROBES", "BuildError", "build_abi", "build_bindings", "build_probes", "main"]
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS_DIR = ROOT / "contracts"
 SOURCES = CONTRACTS_DIR / "src"
 ABI_DIR = CONTRACTS_DIR / "abi"
+# contracts that tests deploy, so that tests need no compiler either
+PROBES_DIR = ROOT / "tests" / "contracts" / "solidity" / "probes"
 SOLC = CONTRACTS_DIR / "solc"
 NODE_MODULES = ROOT / "node_modules"
 
 SOLC_VERSION = "0.8.37"
 CONTRACTS = ("Access", "Assets", "Devices", "Directory", "OperationLog", "Participants")
+PROBES = ("Libraries", "Wallet")
 SETTINGS = {
     "evmVersion": "cancun",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
@@ -42,13 +46,18 @@ class BuildError(Exception):
     """The contracts can't be built; the message says what to do."""
 
 
-def _compile() -> tuple[str, dict[str, Any]]:
+Compiled = tuple[str, dict[str, Any]]
+
+
+def compile_sources() -> Compiled:
+    """Compiler version, and solc's output per source file and contract. Raises BuildError."""
     if not (NODE_MODULES / "solc" / "solc.js").is_file():
         raise BuildError("node_modules/solc is missing: run `npm ci` first")
     version: str = get_version_str_from_solc_binary(SOLC)
     if version.split("+", maxsplit=1)[0] != SOLC_VERSION:
         raise BuildError(f"solc {version} is installed, {SOLC_VERSION} is pinned: run `npm ci`")
-    sources = {path.relative_to(ROOT).as_posix(): {"content": path.read_text()} for path in SOURCES.rglob("*.sol")}
+    paths = [*SOURCES.rglob("*.sol"), *PROBES_DIR.glob("*.sol")]
+    sources = {path.relative_to(ROOT).as_posix(): {"content": path.read_text()} for path in paths}
     selection = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
     request = {
         "language": "Solidity",
@@ -59,41 +68,44 @@ def _compile() -> tuple[str, dict[str, Any]]:
         output: dict[str, Any] = solcx.compile_standard(request, solc_binary=SOLC, base_path=NODE_MODULES)
     except SolcError as error:
         raise BuildError(error.message) from error
-    ours = [e["formattedMessage"] for e in output.get("errors", ()) if "contracts/src/" in e["formattedMessage"]]
+    ours = [e["formattedMessage"] for e in output.get("errors", ()) if "@openzeppelin/" not in e["formattedMessage"]]
     if ours:
         raise BuildError("the sources compile with warnings:\n" + "\n".join(ours))
     return version, output["contracts"]
 
 
-def build_abi() -> dict[Path, str]:
-    """File contents of `contracts/abi`, by path. Raises BuildError."""
-    version, compiled = _compile()
-    files = {}
-    for name in CONTRACTS:
-        contract = compiled[f"contracts/src/{name}.sol"][name]
-        size = len(contract["evm"]["deployedBytecode"]["object"]) // 2
-        if size > CODE_SIZE_LIMIT:
-            raise BuildError(f"{name} has {size} bytes of code, the limit is {CODE_SIZE_LIMIT}")
-        document = {
-            "contract": name,
-            "compiler": {"version": version, "settings": SETTINGS},
-            "abi": contract["abi"],
-            "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
-        }
-        files[ABI_DIR / f"{name}.json"] = json.dumps(document, indent=1, sort_keys=True) + "\n"
-    return files
+def build_abi(compiled: Compiled) -> dict[Path, str]:
+    """File contents of `contracts/abi`, by path. Raises BuildError for a contract that is too big to deploy."""
+    return {ABI_DIR / f"{name}.json": _document(compiled, "contracts/src", name) for name in CONTRACTS}
+
+
+def build_probes(compiled: Compiled) -> dict[Path, str]:
+    """File contents of the tests' own contracts, by path."""
+    folder = PROBES_DIR.relative_to(ROOT).as_posix()
+    return {PROBES_DIR / f"{name}.json": _document(compiled, folder, name) for name in PROBES}
 
 
 def build_bindings(abi: dict[Path, str]) -> dict[Path, str]:
-    """File contents of the bindings generated from `abi`, by path."""
-    if find_spec("contracts.generate") is None:
-        return {}
-    from contracts.generate import generate
-
+    """File contents of the Python bindings of `abi`, by path."""
     with tempfile.TemporaryDirectory() as folder:
         for path, text in abi.items():
             (Path(folder) / path.name).write_text(text)
-        return {CONTRACTS_DIR / path: text for path, text in generate(Path(folder), CONTRACTS_DIR).items()}
+        return generate(Path(folder), CONTRACTS_DIR)
+
+
+def _document(compiled: Compiled, folder: str, name: str) -> str:
+    version, contracts = compiled
+    contract = contracts[f"{folder}/{name}.sol"][name]
+    size = len(contract["evm"]["deployedBytecode"]["object"]) // 2
+    if size > CODE_SIZE_LIMIT:
+        raise BuildError(f"{name} has {size} bytes of code, the limit is {CODE_SIZE_LIMIT}")
+    document = {
+        "contract": name,
+        "compiler": {"version": version, "settings": SETTINGS},
+        "abi": contract["abi"],
+        "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
+    }
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,11 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 naming each file that differs")
     check: bool = parser.parse_args(arguments).check
     try:
-        abi = build_abi()
+        compiled = compile_sources()
+        abi = build_abi(compiled)
+        built = abi | build_probes(compiled)
     except BuildError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    built = abi | build_bindings(abi)
+    built |= build_bindings(abi)
     changed = [path for path, text in built.items() if not path.is_file() or path.read_text() != text]
     for path in changed:
         if not check:
