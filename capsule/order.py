@@ -14,11 +14,15 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
+from capsule.canonical import Json
+from capsule.document import Fields, read_as
 from capsule.errors import InputError, VerificationError
 from capsule.ids import Address, Bytes32, Digest, GrantId
 
-__all__ = ["DOMAIN_NAME", "DOMAIN_VERSION", "Order", "order_hash", "order_typed_data", "recover"]
+__all__ = ["DOMAIN_NAME", "DOMAIN_VERSION", "KIND", "Order", "order_hash", "order_typed_data", "recover"]
 
+KIND: Final = "dataspace/order"
+MAX_GRANTS: Final = 16
 DOMAIN_NAME: Final = "dataspace Access"
 DOMAIN_VERSION: Final = "1"
 
@@ -65,6 +69,33 @@ class Order:
             raise InputError("an order's number is a uint256")
         if not 0 <= self.deadline < 2**64:
             raise InputError("an order's deadline is a uint64")
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "kind": KIND,
+            "version": 1,
+            "grants": [str(grant) for grant in self.grants],
+            "number": str(self.number),
+            "algorithm": str(self.algorithm),
+            "parameters": str(self.parameters),
+            "compute_node": str(self.compute_node),
+            "result_key": str(self.result_key),
+            "deadline": str(self.deadline),
+        }
+
+    @classmethod
+    def from_json(cls, document: Json) -> Order:
+        fields = Fields.of(document, KIND)
+        with read_as(KIND):
+            return cls(
+                grants=fields.ids("grants", GrantId, MAX_GRANTS),
+                number=fields.decimal("number"),
+                algorithm=fields.id("algorithm", Digest),
+                parameters=fields.id("parameters", Digest),
+                compute_node=fields.id("compute_node", Address),
+                result_key=fields.id("result_key", Bytes32),
+                deadline=fields.decimal("deadline"),
+            )
 
 
 def order_typed_data(order: Order, chain_id: int, access: Address) -> dict[str, Any]:

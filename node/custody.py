@@ -1,0 +1,264 @@
+"""The holder's side: take a share after checking it, decide alone on every use, release or refuse.
+
+A holder acts only on final chain state. What a use pins must equal all of the deal under whose hash the share is kept;
+the policy that came with the share must compile to the terms that the chain enforces.
+"""
+
+from dataclasses import dataclass
+
+from capsule import canonical
+from capsule.canonical import Json
+from capsule.deal import Deal
+from capsule.decision import REFUSED, RELEASED, RefusalReason, ShareDecision, sign_decision
+from capsule.digest import document_digest
+from capsule.errors import CapsuleError
+from capsule.ids import Digest, UseId
+from capsule.policy.compiler import Compiled, compile_policy
+from capsule.policy.explain import AccessFacts, explain
+from capsule.share import Release, SealedShare, ShareSecret, holder_of, open_share, seal_release
+from contracts.chain import Block
+from contracts.events import UseOpened
+from contracts.structs import Decision, Grant, UseStatus
+from node.context import Context
+from node.errors import InputRefusedError, RefusedError
+from node.store import DecisionRow, HeldShareRow
+
+__all__ = ["Custody", "Decided", "SharePackage"]
+
+SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class SharePackage:
+    """What a provider sends to a holder: the deal, the policy it binds, and the holder's sealed share."""
+
+    deal: Json
+    policy: Json
+    share: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that stands on chain."""
+
+    use: UseId
+    deal: Digest
+    released: bool
+    reason: RefusalReason
+    transaction: Digest
+
+
+class _Refusal(Exception):  # noqa: N818 - carries a verdict inside this module, it is no failure
+    def __init__(self, reason: RefusalReason) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
+
+
+class Custody:
+    """One holder of shares: a custodian, or the provider with its own part at position 0."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def accept(self, package: SharePackage) -> Digest:
+        """Checks a share and everything around it, keeps it, and accepts it on chain; returns the deal's hash.
+
+        Raises RefusedError with the reason; then nothing was kept. Taking the same share again changes nothing.
+        """
+        context = self._context
+        try:
+            deal = Deal.from_json(package.deal)
+            share = SealedShare.from_json(package.share)
+            policy = compile_policy(package.policy)
+            context.view.refresh()
+            # 1. the share is this organisation's, opens, and matches its commitment
+            open_share(share, deal, context.keystore.box)
+            if holder_of(deal, share.index).account != context.account:
+                raise RefusedError("the share", f"position {share.index} of its deal is not this organisation")
+        except CapsuleError as error:
+            raise RefusedError("the share", str(error)) from error
+        # 2. the chain knows exactly this deal, for this version of this asset
+        self._check_on_chain(deal)
+        # 3. the policy is the one on chain, and its terms are those that the chain enforces
+        if policy.policy_hash != deal.policy_hash or policy.terms.hash != deal.terms_hash:
+            raise RefusedError("the share", "its policy does not compile to the terms on chain")
+        row = HeldShareRow(
+            deal=str(deal.hash),
+            position=share.index,
+            policy=str(policy.policy_hash),
+            sealed=canonical.encode(share.to_json()),
+            accepted=True,
+        )
+        context.store.save(
+            context.store.document_row("deal", deal.hash, package.deal),
+            context.store.document_row("policy", policy.policy_hash, package.policy),
+            row,
+        )
+        if not context.ledger.assets.has_accepted(deal.asset, deal.version, deal.number, context.account):
+            context.ledger.assets.accept_share(deal.asset, deal.version, deal.number, deal.hash)
+        return deal.hash
+
+    def decide_open_uses(self) -> tuple[Decided, ...]:
+        """Decides every open use of a deal that this organisation holds a share of, once."""
+        context = self._context
+        context.view.refresh()
+        decided = []
+        for use, opened in context.view.uses.items():
+            row = context.store.held_share(opened.pin.deal_hash)
+            if row is None or use in context.view.ended or not self._mine_to_decide(opened, row.position):
+                continue
+            decided.append(self._decide(opened, row))
+        return tuple(decided)
+
+    def _mine_to_decide(self, opened: UseOpened, position: int) -> bool:
+        context = self._context
+        if opened.one_time_keys[position] == bytes(32):
+            return False
+        return context.ledger.access.decision_of(Digest(opened.use), context.account) is Decision.NONE
+
+    def _decide(self, opened: UseOpened, row: HeldShareRow) -> Decided:
+        context = self._context
+        block = context.ledger.final_block()
+        deal = self._deal(row)
+        try:
+            self._check_use(opened, deal, block)
+            secret = open_share(SealedShare.from_json(canonical.decode(row.sealed)), deal, context.keystore.box)
+            reason = RefusalReason.NONE
+        except _Refusal as refusal:
+            reason = refusal.reason
+        except CapsuleError:
+            reason = RefusalReason.NO_SHARE
+        released = reason is RefusalReason.NONE
+        decision = ShareDecision(
+            use=Digest(opened.use),
+            deal=deal.hash,
+            holder=context.account,
+            index=row.position,
+            outcome=RELEASED if released else REFUSED,
+            reason=reason,
+            view=context.ledger.chain.verification,
+            block=block.number,
+            decided_at=context.clock(),
+            salt=context.entropy(32),
+        )
+        signed = sign_decision(decision, context.keystore.signer, context.ledger.domain)
+        context.store.save(
+            context.store.document_row("decision", decision.hash, signed.to_json()),
+            DecisionRow(
+                use=str(opened.use),
+                decided_at=decision.decided_at,
+                outcome=decision.outcome,
+                reason=reason,
+                digest=str(decision.hash),
+            ),
+        )
+        use = Digest(opened.use)
+        if released:
+            sealed = self._seal(secret, opened, deal)
+            transaction = context.ledger.access.release_share(use, decision.hash, sealed)
+        else:
+            transaction = context.ledger.access.refuse_share(use, reason, decision.hash)
+        return Decided(opened.use, deal.hash, released, reason, transaction.hash)
+
+    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Deal) -> bytes:
+        release = Release(
+            chain_id=self._context.ledger.domain.chain_id,
+            access=self._context.ledger.access.address,
+            use=Digest(opened.use),
+            deal=deal.hash,
+            index=secret.index,
+            share=secret.share,
+            blinding=secret.blinding,
+        )
+        return seal_release(release, opened.one_time_keys[secret.index])
+
+    def _deal(self, row: HeldShareRow) -> Deal:
+        document = self._context.store.document("deal", Digest.parse(row.deal))
+        if document is None:
+            raise InputRefusedError(f"this home lacks the deal {row.deal}; restore it from its backup")
+        return Deal.from_json(canonical.decode(document))
+
+    def _check_on_chain(self, deal: Deal) -> None:
+        """Every value of the deal document against the ledger at the final block; raises RefusedError."""
+        context = self._context
+        at = context.ledger.final_block().number
+        assets = context.ledger.assets
+        asset = assets.asset_of(deal.asset, at=at)
+        version = assets.version_of(deal.asset, deal.version, at=at)
+        dealt = assets.deal_of(deal.asset, deal.version, deal.number, at=at)
+        expectations = (
+            ("chain id", deal.chain_id, context.ledger.domain.chain_id),
+            ("Access contract", deal.access, context.ledger.access.address),
+            ("provider", deal.provider, asset.provider),
+            ("capsule root", deal.capsule_root, version.capsule_root),
+            ("policy hash", deal.policy_hash, version.policy_hash),
+            ("terms hash", deal.terms_hash, version.terms_hash),
+            ("deal number", deal.number, version.deals),
+            ("deal hash", deal.hash, dealt.deal_hash),
+            ("threshold", deal.threshold, dealt.threshold),
+            ("provider required", deal.provider_required, dealt.provider_required),
+            ("waiting time", deal.waiting_seconds, dealt.waiting_seconds),
+            ("holders", tuple(holder.account for holder in deal.holders), dealt.holders),
+        )
+        for name, said, known in expectations:
+            if said != known:
+                raise RefusedError("the deal", f"its {name} is {said}, the chain says {known}")
+
+    def _check_use(self, opened: UseOpened, deal: Deal, block: Block) -> None:
+        """The holder's own check; raises _Refusal with the first reason against it."""
+        context = self._context
+        access = context.ledger.access
+        # 1. the use is open on chain, in its time, and this clock agrees with the chain's
+        use = access.use_of(opened.use, at=block.number)
+        if use.status is not UseStatus.OPEN or use.order_hash != opened.order_hash:
+            raise _Refusal(RefusalReason.USE_NOT_OPEN)
+        if block.timestamp >= use.deadline:
+            raise _Refusal(RefusalReason.DEADLINE_PASSED)
+        if abs(context.clock() - context.ledger.chain.head().timestamp) > context.settings.clock_skew_seconds:
+            raise _Refusal(RefusalReason.CLOCK_OFF)
+        # 2. its grant stands
+        grant = access.grant_of(use.grant, at=block.number)
+        if grant.revoked:
+            raise _Refusal(RefusalReason.GRANT_REVOKED)
+        # 3. what it pins is what the deal is for
+        if not _pins_deal(grant, deal, context.ledger.domain.chain_id, access.address):
+            raise _Refusal(RefusalReason.PIN_MISMATCH)
+        if context.ledger.assets.version_of(deal.asset, deal.version, at=block.number).deals != deal.number:
+            raise _Refusal(RefusalReason.DEAL_MISMATCH)
+        # 4. the policy allows it, term by term
+        compiled = self._policy(deal)
+        if compiled.terms.hash != deal.terms_hash:
+            raise _Refusal(RefusalReason.POLICY_MISMATCH)
+        request = context.view.request(grant.request)
+        facts = AccessFacts(
+            time=block.timestamp,
+            purpose=request.purpose,
+            buyer=grant.buyer,
+            buyer_roles=context.ledger.participants.organisation(grant.buyer, at=block.number).roles,
+            algorithm=grant.algorithm,
+            compute_node=grant.compute_node,
+            measurement=opened.measurement,
+        )
+        if any(not verdict.allowed for verdict in explain(compiled, facts)):
+            raise _Refusal(RefusalReason.TERMS_NOT_MET)
+        # 5. this organisation's own limits
+        since = context.clock() - SECONDS_PER_DAY
+        if context.store.releases_since(since) >= context.settings.releases_per_day:
+            raise _Refusal(RefusalReason.OWN_LIMIT)
+
+    def _policy(self, deal: Deal) -> Compiled:
+        document = self._context.store.document("policy", deal.policy_hash)
+        if document is None or document_digest("policy", canonical.decode(document)) != deal.policy_hash:
+            raise _Refusal(RefusalReason.POLICY_MISSING)
+        return compile_policy(canonical.decode(document))
+
+
+def _pins_deal(grant: Grant, deal: Deal, chain_id: int, access: object) -> bool:
+    pin = grant.pin
+    return (
+        (pin.asset, pin.version, pin.deal, pin.deal_hash)
+        == (deal.asset, deal.version, deal.number, deal.hash)
+        and (pin.capsule_root, pin.policy_hash, pin.terms_hash)
+        == (deal.capsule_root, deal.policy_hash, deal.terms_hash)
+        and (deal.chain_id, deal.access, deal.provider) == (chain_id, access, grant.provider)
+    )

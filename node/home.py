@@ -1,0 +1,100 @@
+"""A home directory: one process at a time, every file whole or absent."""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from node.errors import HomeError, HomeLockedError
+
+__all__ = ["Home", "create_whole", "write_whole"]
+
+
+class Home:
+    """The directory and its lock. Open it with `with Home(path):`; a second process is refused with HomeLockedError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def __enter__(self) -> "Home":
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise HomeError(f"the home {self.path} can't be used: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            self._lock = None
+            raise HomeLockedError(self.path) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "dataspace.toml"
+
+    @property
+    def keystore_file(self) -> Path:
+        return self.path / "keystore.json"
+
+    @property
+    def database_file(self) -> Path:
+        return self.path / "node.db"
+
+    @property
+    def api_file(self) -> Path:
+        """URL and bearer token of the service that runs on this home; written at its start."""
+        return self.path / "api.json"
+
+    def folder(self, name: str) -> Path:
+        """A folder inside the home, made when missing."""
+        folder = self.path / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+
+@contextlib.contextmanager
+def create_whole(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A stream whose content appears under `path` only when the block ends without an error, and then durably."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise HomeError(f"{path} can't be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise HomeError(f"{path} can't be written: {error.strerror}; nothing was left behind") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Writes `content` to `path`: whole and durable, or not at all."""
+    with create_whole(path, mode) as stream:
+        stream.write(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""One organisation's node: its roles around one context, and the work that waits for it on the chain."""
+
+from dataclasses import dataclass
+
+from capsule.box_statement import box_key_statement
+from capsule.ids import Bytes32
+from contracts.errors import RevertedError
+from node.access import Access
+from node.catalogue import Catalogue
+from node.compute import Compute, Progress
+from node.context import Context
+from node.custody import Custody, Decided
+from node.ordering import Ordering
+
+__all__ = ["Node", "Work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one round did: decisions of this holder, steps of this compute node's runs."""
+
+    decided: tuple[Decided, ...]
+    progress: tuple[Progress, ...]
+
+
+class Node:
+    """The parts of a node. Which of them succeed is for the chain to say, by the organisation's roles."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.custody = Custody(context)
+        self.catalogue = Catalogue(context, self.custody)
+        self.access = Access(context)
+        self.ordering = Ordering(context)
+        self.compute = Compute(context)
+
+    def announce(self, endpoint: str) -> None:
+        """Sets this organisation's keys and endpoint on chain, where they are not what they should be."""
+        context = self.context
+        participants = context.ledger.participants
+        signer, box = context.keystore.signer, context.keystore.box
+        if not self._has_keys():
+            signature = signer.sign(box_key_statement(context.ledger.domain, context.account, box.public))
+            participants.set_keys(signer.suite, signer.public_key, Bytes32(box.public), signature)
+        if endpoint and participants.organisation(context.account).endpoint != endpoint:
+            participants.set_endpoint(endpoint)
+
+    def work(self) -> Work:
+        """One round: decide on open uses as a holder, move runs on as a compute node."""
+        return Work(self.custody.decide_open_uses(), self.compute.advance())
+
+    def _has_keys(self) -> bool:
+        context = self.context
+        try:
+            context.ledger.participants.keys_at(context.account, context.ledger.chain.head().number)
+        except RevertedError as error:
+            if error.name == "ParticipantsKeysMissing":
+                return False
+            raise
+        return True

@@ -1,0 +1,247 @@
+"""The HTTP face of one organisation's node.
+
+Three kinds of routes: the operator's own (bearer token of this home), other nodes' (shares and orders, each checked against
+the chain before anything is kept), and content by digest (capsules, sealed results, documents), which proves itself.
+"""
+
+import hmac
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+
+from capsule.algorithm import Algorithm, Parameters
+from capsule.errors import CapsuleError
+from capsule.ids import Address, AssetId, Digest, GrantId, RequestId
+from capsule.order import Order
+from contracts.errors import LedgerError
+from node.access import Narrowing
+from node.catalogue import CustodyPlan, Offering
+from node.custody import SharePackage
+from node.errors import InputRefusedError, NodeError, RefusedError, UnknownError
+from node.intake import read_plaintext
+from node.organisation import Node
+from node.problems import Problem, problem_of
+from node.schemas import (
+    DenialBody,
+    GrantBody,
+    OfferBody,
+    OrderBody,
+    PlaceBody,
+    RequestBody,
+    RetireBody,
+    ShareBody,
+)
+
+__all__ = ["build_app"]
+
+DOCUMENT_KINDS = ("accusation", "agreement", "algorithm", "code", "deal", "decision", "metadata", "policy", "receipt")
+Answer = dict[str, Any]
+
+
+def build_app(node: Node, token: str) -> FastAPI:
+    """The application of one node; `token` is what the operator's calls must bear."""
+    app = FastAPI(title="dataspace node", version="1", docs_url=None, redoc_url=None)
+
+    def operator(authorization: Annotated[str, Header()] = "") -> None:
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+            raise RefusedError("the call", "it lacks this home's token")
+
+    _peer_routes(app, node)
+    _provider_routes(app, node, operator)
+    _access_routes(app, node, operator)
+    for kind in (CapsuleError, LedgerError, NodeError):
+        app.add_exception_handler(kind, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    return app
+
+
+def _peer_routes(app: FastAPI, node: Node) -> None:
+    @app.get("/healthz")
+    def health() -> Answer:
+        head = node.context.ledger.chain.head()
+        return {"account": str(node.context.account), "chain_head": head.number, "head_time": head.timestamp}
+
+    @app.post("/v1/custody/shares", status_code=201)
+    def take_share(body: ShareBody) -> Answer:
+        return {"deal": str(node.custody.accept(SharePackage(body.deal, body.policy, body.share)))}
+
+    @app.post("/v1/compute/orders", status_code=202)
+    def take_order(body: OrderBody) -> Answer:
+        order = node.compute.accept(
+            Order.from_json(body.order),
+            _hex(body.signature),
+            Algorithm.from_json(body.algorithm),
+            body.code,
+            Parameters.from_json(body.parameters),
+        )
+        return {"order": str(order)}
+
+    @app.get("/v1/results/{order}")
+    def result(order: str) -> FileResponse:
+        return _file(node.compute.result_path(Digest.parse(order)), "result")
+
+    @app.get("/v1/capsules/{root}")
+    def capsule(root: str) -> FileResponse:
+        return _file(node.catalogue.capsule_path(Digest.parse(root)), "capsule")
+
+    @app.get("/v1/documents/{kind}/{digest}")
+    def document(kind: str, digest: str) -> Response:
+        content = node.context.store.document(kind, Digest.parse(digest)) if kind in DOCUMENT_KINDS else None
+        if content is None:
+            raise UnknownError(kind, digest)
+        return Response(content, media_type="application/json")
+
+
+def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> None:
+    guard = [Depends(operator)]
+
+    @app.get("/v1/offerings", dependencies=guard)
+    def offerings() -> Answer:
+        return {"offerings": [_offering(offering) for offering in node.catalogue.offerings()]}
+
+    @app.post("/v1/offerings", status_code=201, dependencies=guard)
+    def offer(body: OfferBody) -> Answer:
+        custody = CustodyPlan(
+            tuple(Address.parse(account) for account in body.custody.custodians),
+            body.custody.threshold,
+            body.custody.waiting_seconds,
+        )
+        asset = AssetId.parse(body.asset) if body.asset else node.catalogue.register(body.metadata)
+        with read_plaintext(Path(body.path), body.media_type, body.time_column) as plaintext:
+            sealed = node.catalogue.seal(asset, plaintext, body.policy, custody)
+        return _offering(node.catalogue.finish(sealed.capsule_root))
+
+    @app.post("/v1/offerings/{root}/finish", dependencies=guard)
+    def finish(root: str) -> Answer:
+        return _offering(node.catalogue.finish(Digest.parse(root)))
+
+    @app.post("/v1/assets/{asset}/retire", dependencies=guard)
+    def retire(asset: str, body: RetireBody) -> Answer:
+        return {"transaction": str(node.catalogue.retire(AssetId.parse(asset), body.reason))}
+
+    @app.get("/v1/assets", dependencies=guard)
+    def assets() -> Answer:
+        view = node.context.view
+        view.refresh()
+        return {
+            "assets": [
+                {"asset": str(asset), "version": version, "capsule_root": str(published.capsule_root),
+                 "capsule_size": published.capsule_size, "policy_hash": str(published.policy_hash)}
+                for (asset, version), published in sorted(view.versions.items())
+            ]
+        }
+
+    @app.post("/v1/work", dependencies=guard)
+    def work() -> Answer:
+        done = node.work()
+        return {
+            "decided": [{"use": str(one.use), "released": one.released, "reason": one.reason} for one in done.decided],
+            "progress": [{"order": str(one.order_hash), "state": one.state, "note": one.note} for one in done.progress],
+        }
+
+
+def _access_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> None:
+    guard = [Depends(operator)]
+
+    @app.post("/v1/access/requests", status_code=201, dependencies=guard)
+    def request(body: RequestBody) -> Answer:
+        requested = node.access.request(
+            AssetId.parse(body.asset),
+            body.purpose,
+            Algorithm.from_json(body.algorithm),
+            body.code.encode(),
+            Address.parse(body.compute_node),
+        )
+        return {
+            "request": str(requested.request),
+            "grant": str(requested.grant) if requested.grant else None,
+            "transaction": str(requested.transaction),
+        }
+
+    @app.get("/v1/access/requests", dependencies=guard)
+    def pending() -> Answer:
+        return {
+            "requests": [
+                {"request": str(one.request), "asset": str(one.asset), "buyer": str(one.buyer), "purpose": one.purpose,
+                 "algorithm": str(one.algorithm), "compute_node": str(one.compute_node)}
+                for one in node.access.pending()
+            ]
+        }
+
+    @app.post("/v1/access/requests/{request_id}/grant", status_code=201, dependencies=guard)
+    def grant(request_id: str, body: GrantBody) -> Answer:
+        granted = node.access.grant(RequestId.parse(request_id), Narrowing(body.uses, body.seconds, body.rows))
+        return {
+            "grant": str(granted.grant),
+            "not_after": granted.not_after,
+            "transaction": str(granted.transaction),
+        }
+
+    @app.post("/v1/access/requests/{request_id}/deny", dependencies=guard)
+    def deny(request_id: str, body: DenialBody) -> Answer:
+        return {"transaction": str(node.access.deny(RequestId.parse(request_id), body.reason).transaction)}
+
+    @app.post("/v1/access/grants/{grant_id}/revoke", dependencies=guard)
+    def revoke(grant_id: str, body: DenialBody) -> Answer:
+        return {"transaction": str(node.access.revoke(GrantId.parse(grant_id), body.reason).transaction)}
+
+    @app.post("/v1/orders", status_code=201, dependencies=guard)
+    def place(body: PlaceBody) -> Answer:
+        grants = tuple(GrantId.parse(grant) for grant in body.grants)
+        placed = node.ordering.place(grants, body.parameters, body.seconds)
+        return {"order": str(placed.order_hash), "number": str(placed.number)}
+
+    @app.get("/v1/orders/{order}/result", dependencies=guard)
+    def collect(order: str) -> Answer:
+        collected = node.ordering.collect(Digest.parse(order))
+        return {
+            "use": str(collected.closed.use),
+            "result": collected.result.decode(),
+            "receipt": collected.signed_receipt.to_json(),
+            "receipt_hash": str(collected.receipt.hash),
+            "rows": collected.closed.rows_out,
+        }
+
+
+def _offering(offering: Offering) -> Answer:
+    return {
+        "asset": str(offering.asset),
+        "version": offering.version,
+        "capsule": str(offering.capsule),
+        "capsule_root": str(offering.capsule_root),
+        "capsule_size": offering.capsule_size,
+        "policy_hash": str(offering.policy_hash),
+        "deal": str(offering.deal_hash),
+        "stage": offering.stage,
+    }
+
+
+def _file(path: Path, kind: str) -> FileResponse:
+    if not path.is_file():
+        raise UnknownError(kind, path.stem)
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.removeprefix("0x"))
+    except ValueError as error:
+        raise InputRefusedError(f"a signature is written in hex digits, not {text[:20]!r}") from error
+
+
+def _problem(_: Request, error: Exception) -> JSONResponse:
+    problem = problem_of(error) or Problem("failed", 500, 2)
+    content = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": str(error),
+               "exit_status": problem.exit_status, "error": type(error).__name__}
+    return JSONResponse(content, problem.status, media_type="application/problem+json")
+
+
+def _invalid(_: Request, error: Exception) -> JSONResponse:
+    faults = error.errors() if isinstance(error, RequestValidationError) else ()
+    told = "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults)
+    content = {"type": "about:blank", "title": "input", "status": 400, "detail": told, "exit_status": 2}
+    return JSONResponse(content, 400, media_type="application/problem+json")

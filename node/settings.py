@@ -1,0 +1,94 @@
+"""Settings of one home: read once from `dataspace.toml` and `DATASPACE_*`, frozen, limits with their units."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from capsule.errors import InputError
+from capsule.ids import Address, Bytes32
+from node.errors import SettingsError
+
+__all__ = ["Settings", "render_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an organisation chooses for its node. Empty `chain_urls` means the embedded chain of this home."""
+
+    chain_urls: tuple[str, ...] = ()
+    chain_id: int = 0
+    genesis_hash: Bytes32 | None = None
+    directory: Address | None = None
+    endpoint: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8440
+    poll_seconds: float = 0.5
+    trust_single_endpoint: bool = False
+    allow_unprotected_runtime: bool = False
+    releases_per_day: int = 10_000
+    clock_skew_seconds: int = 120
+    peer_timeout_seconds: float = 20.0
+    max_document_bytes: int = 16 * 1024 * 1024
+    max_capsule_bytes: int = 1024 * 1024 * 1024 * 1024
+    run_seconds: int = 300
+    run_memory_bytes: int = 4 * 1024 * 1024 * 1024
+    result_bytes: int = 64 * 1024 * 1024
+
+    @classmethod
+    def load(cls, toml: str, environment: Mapping[str, str]) -> "Settings":
+        """Reads the file's text, then lets `DATASPACE_<NAME>` override; raises SettingsError naming the setting."""
+        try:
+            given: dict[str, Any] = tomllib.loads(toml)
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"dataspace.toml can't be read: {error}") from error
+        kinds = {item.name: item.type for item in fields(cls)}
+        for name in given:
+            if name not in kinds:
+                raise SettingsError(f"dataspace.toml has an unknown setting '{name}'; remove or correct it")
+        for name in kinds:
+            if (text := environment.get(f"DATASPACE_{name.upper()}")) is not None:
+                given[name] = text
+        return cls(**{name: _parse(name, getattr(cls, "__dataclass_fields__")[name].default, value)  # noqa: B009
+                      for name, value in given.items()})
+
+
+def _parse(name: str, default: object, value: Any) -> Any:
+    try:
+        if name == "genesis_hash":
+            return Bytes32.parse(value)
+        if name == "directory":
+            return Address.parse(value)
+        if isinstance(default, tuple):
+            parts = value.split(",") if isinstance(value, str) else value
+            return tuple(str(part).strip() for part in parts if str(part).strip())
+        if isinstance(default, bool):
+            if str(value).lower() not in ("true", "false", "1", "0"):
+                raise ValueError(value)
+            return str(value).lower() in ("true", "1")
+        return type(default)(value)
+    except (ValueError, TypeError, InputError) as error:
+        raise SettingsError(f"the setting '{name}' has a value that can't be read: {value!r}") from error
+
+
+def render_settings(settings: Settings) -> str:
+    """The `dataspace.toml` that `Settings.load` reads back; settings at their default are left out."""
+    lines = []
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if value == item.default:
+            continue
+        if isinstance(value, tuple):
+            lines.append(f"{item.name} = [{', '.join(_quote(part) for part in value)}]")
+        elif isinstance(value, bool):
+            lines.append(f"{item.name} = {str(value).lower()}")
+        elif isinstance(value, int | float):
+            lines.append(f"{item.name} = {value}")
+        else:
+            lines.append(f"{item.name} = {_quote(str(value))}")
+    return "\n".join(lines) + "\n"
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,193 @@
+"""What a node remembers: documents by digest, held shares, offerings, orders, runs, decisions. SQLite, durable on commit.
+
+Secrets (one-time keys, result keys, the provider's draft parts) rest sealed under the home's vault key.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Field, Session, SQLModel, create_engine, select
+
+from capsule import canonical
+from capsule.canonical import Json
+from capsule.ids import Bytes32
+from capsule.vault import VaultKey
+from node.errors import StoreError
+
+__all__ = ["DecisionRow", "HeldShareRow", "OfferingRow", "OrderRow", "RunRow", "Store"]
+
+
+class DocumentRow(SQLModel, table=True):
+    __tablename__ = "node_documents"
+    kind: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    content: bytes
+
+
+class SecretRow(SQLModel, table=True):
+    __tablename__ = "node_secrets"
+    name: str = Field(primary_key=True)
+    sealed: bytes
+
+
+class HeldShareRow(SQLModel, table=True):
+    """One share that this organisation holds, sealed to its box key, under its deal's hash."""
+
+    __tablename__ = "node_held_shares"
+    deal: str = Field(primary_key=True)
+    position: int
+    policy: str
+    sealed: bytes
+    accepted: bool = False
+
+
+class OfferingRow(SQLModel, table=True):
+    """A sealed capsule on its way to the market; `stage` names the last step that is done."""
+
+    __tablename__ = "node_offerings"
+    capsule_root: str = Field(primary_key=True)
+    asset: str
+    stage: str
+    policy: str
+    metadata_hash: str
+    capsule_size: int
+    deal: str
+    version: int
+    shares: bytes
+
+
+class DecisionRow(SQLModel, table=True):
+    __tablename__ = "node_decisions"
+    use: str = Field(primary_key=True)
+    decided_at: int
+    outcome: str
+    reason: int
+    digest: str
+
+
+class OrderRow(SQLModel, table=True):
+    """An order that this buyer signed."""
+
+    __tablename__ = "node_orders"
+    order_hash: str = Field(primary_key=True)
+    number: str
+    compute_node: str
+    placed_at: int
+    result: str = ""
+
+
+class RunRow(SQLModel, table=True):
+    """An order that this compute node works on; `state` is ordered, opened, ran or ended."""
+
+    __tablename__ = "node_runs"
+    order_hash: str = Field(primary_key=True)
+    state: str
+    signature: bytes
+    order: bytes
+    algorithm: str
+    parameters: bytes
+    outcome: bytes = b""
+    note: str = ""
+
+
+class Store:
+    """The home's database. Every method is one transaction."""
+
+    def __init__(self, path: Path, vault: VaultKey, entropy: Callable[[int], bytes]) -> None:
+        self._vault = vault
+        self._entropy = entropy
+        self._engine: Engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+        event.listen(self._engine, "connect", _durable)
+        try:
+            SQLModel.metadata.create_all(self._engine, tables=[SQLModel.metadata.tables[row.__tablename__] for row in (
+                DocumentRow, SecretRow, HeldShareRow, OfferingRow, DecisionRow, OrderRow, RunRow)])  # type: ignore[index]
+        except OperationalError as error:
+            raise StoreError(path) from error
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def save(self, *rows: SQLModel) -> None:
+        """Writes rows, each new or in place of its older self, all or none."""
+        with Session(self._engine) as session:
+            for row in rows:
+                session.merge(row)
+            session.commit()
+
+    def document_row(self, kind: str, digest: Bytes32, document: Json) -> DocumentRow:
+        """The row of a document, for `save` together with others."""
+        return DocumentRow(kind=kind, digest=str(digest), content=canonical.encode(document))
+
+    def secret_row(self, name: str, secret: bytes) -> SecretRow:
+        """The row of a secret, sealed, for `save` together with others."""
+        return SecretRow(name=name, sealed=self._vault.seal(secret, self._entropy))
+
+    def put_document(self, kind: str, digest: Bytes32, document: Json) -> None:
+        self.save(self.document_row(kind, digest, document))
+
+    def document(self, kind: str, digest: Bytes32) -> bytes | None:
+        """The canonical bytes of a document, or None when this node does not have it."""
+        with Session(self._engine) as session:
+            row = session.get(DocumentRow, (kind, str(digest)))
+            return row.content if row else None
+
+    def secret(self, name: str) -> bytes | None:
+        with Session(self._engine) as session:
+            row = session.get(SecretRow, name)
+            return self._vault.open(row.sealed) if row else None
+
+    def forget_secrets(self, prefix: str) -> None:
+        """Deletes the secrets whose names start with `prefix`."""
+        with Session(self._engine) as session:
+            for row in session.exec(select(SecretRow).where(SecretRow.name.startswith(prefix))):  # type: ignore[attr-defined]
+                session.delete(row)
+            session.commit()
+
+    def held_share(self, deal: Bytes32) -> HeldShareRow | None:
+        with Session(self._engine) as session:
+            return session.get(HeldShareRow, str(deal))
+
+    def held_shares(self) -> Sequence[HeldShareRow]:
+        with Session(self._engine) as session:
+            return session.exec(select(HeldShareRow).order_by(HeldShareRow.deal)).all()
+
+    def offering(self, capsule_root: Bytes32) -> OfferingRow | None:
+        with Session(self._engine) as session:
+            return session.get(OfferingRow, str(capsule_root))
+
+    def offerings(self) -> Sequence[OfferingRow]:
+        with Session(self._engine) as session:
+            return session.exec(select(OfferingRow).order_by(OfferingRow.asset, OfferingRow.version)).all()  # type: ignore[arg-type]
+
+    def decision(self, use: Bytes32) -> DecisionRow | None:
+        with Session(self._engine) as session:
+            return session.get(DecisionRow, str(use))
+
+    def releases_since(self, time: int) -> int:
+        """How many shares this node released since a unix time."""
+        with Session(self._engine) as session:
+            rows = session.exec(
+                select(DecisionRow).where(DecisionRow.outcome == "released", DecisionRow.decided_at >= time)
+            )
+            return len(rows.all())
+
+    def order(self, order_hash: Bytes32) -> OrderRow | None:
+        with Session(self._engine) as session:
+            return session.get(OrderRow, str(order_hash))
+
+    def run(self, order_hash: Bytes32) -> RunRow | None:
+        with Session(self._engine) as session:
+            return session.get(RunRow, str(order_hash))
+
+    def unfinished_runs(self) -> Sequence[RunRow]:
+        with Session(self._engine) as session:
+            return session.exec(select(RunRow).where(RunRow.state != "ended").order_by(RunRow.order_hash)).all()
+
+
+def _durable(connection: object, _: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()

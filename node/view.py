@@ -1,0 +1,146 @@
+"""What this node knows of the ledger: final events, folded into the lookups that access, custody and compute need.
+
+Nothing that is not final enters, so nothing has to be undone. The view is rebuilt from the first block at every start;
+decisions re-read the state that they depend on from the chain itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, RequestId, UseId
+from contracts.chain import Block
+from contracts.events import (
+    AccessDenied,
+    AccessGranted,
+    AccessRequested,
+    AccessRevoked,
+    BatchAnchored,
+    CapsulePublished,
+    CustodyDealt,
+    DeviceEnrolled,
+    DeviceRotated,
+    Event,
+    ShareRefused,
+    ShareReleased,
+    UseClosed,
+    UseExpired,
+    UseOpened,
+)
+from contracts.ledger import Ledger
+from node.errors import UnknownError
+
+__all__ = ["LedgerView"]
+
+BLOCKS_PER_READ = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKey:
+    """A device's public key and the block time from which it serves."""
+
+    suite: int
+    public_key: bytes
+    since_block: int
+
+
+class LedgerView:
+    """Follows one ledger up to its final block; `refresh` returns what is new."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._next_block = 0
+        self.final: Block | None = None
+        self.versions: dict[tuple[AssetId, int], CapsulePublished] = {}
+        self.deals: dict[tuple[AssetId, int, int], CustodyDealt] = {}
+        self.requests: dict[RequestId, AccessRequested] = {}
+        self.denied: dict[RequestId, AccessDenied] = {}
+        self.grants: dict[GrantId, AccessGranted] = {}
+        self.revoked: dict[GrantId, AccessRevoked] = {}
+        self.uses: dict[UseId, UseOpened] = {}
+        self.orders: dict[Digest, list[UseId]] = {}
+        self.releases: dict[Digest, dict[int, ShareReleased]] = {}
+        self.refusals: dict[Digest, dict[int, ShareRefused]] = {}
+        self.ended: dict[UseId, UseClosed | UseExpired] = {}
+        self.device_keys: dict[DeviceId, DeviceKey] = {}
+        self.batches: dict[tuple[Address, int], BatchAnchored] = {}
+
+    def refresh(self) -> tuple[Event, ...]:
+        """Takes in the events up to the final block and returns them."""
+        final = self._ledger.final_block()
+        fresh: list[Event] = []
+        while self._next_block <= final.number:
+            last = min(self._next_block + BLOCKS_PER_READ - 1, final.number)
+            events = self._ledger.events(self._next_block, last)
+            self._fold(events)
+            fresh.extend(events)
+            self._next_block = last + 1
+        self.final = final
+        return tuple(fresh)
+
+    def version(self, asset: AssetId, number: int) -> CapsulePublished:
+        """A published version; raises UnknownError."""
+        try:
+            return self.versions[asset, number]
+        except KeyError:
+            raise UnknownError("version", f"{number} of asset {asset}") from None
+
+    def latest_version(self, asset: AssetId) -> CapsulePublished:
+        """The newest published version of an asset; raises UnknownError."""
+        numbers = [number for owner, number in self.versions if owner == asset]
+        return self.version(asset, max(numbers, default=1))
+
+    def latest_deal(self, asset: AssetId, version: int) -> CustodyDealt:
+        """The deal in force of a version; raises UnknownError."""
+        numbers = [deal for owner, of, deal in self.deals if (owner, of) == (asset, version)]
+        if not numbers:
+            raise UnknownError("deal", f"of version {version} of asset {asset}")
+        return self.deals[asset, version, max(numbers)]
+
+    def request(self, request: RequestId) -> AccessRequested:
+        """A request; raises UnknownError."""
+        try:
+            return self.requests[request]
+        except KeyError:
+            raise UnknownError("request", str(request)) from None
+
+    def grant(self, grant: GrantId) -> AccessGranted:
+        """A grant; raises UnknownError."""
+        try:
+            return self.grants[grant]
+        except KeyError:
+            raise UnknownError("grant", str(grant)) from None
+
+    def uses_of(self, order_hash: Digest) -> tuple[UseOpened, ...]:
+        """The uses that an order opened, in the order's sequence; empty when it opened none."""
+        return tuple(self.uses[use] for use in self.orders.get(order_hash, ()))
+
+    def _fold(self, events: Iterable[Event]) -> None:
+        for event in events:
+            match event:
+                case CapsulePublished():
+                    self.versions[event.asset, event.version] = event
+                case CustodyDealt():
+                    self.deals[event.asset, event.version, event.deal] = event
+                case AccessRequested():
+                    self.requests[event.request] = event
+                case AccessDenied():
+                    self.denied[event.request] = event
+                case AccessGranted():
+                    self.grants[event.grant] = event
+                case AccessRevoked():
+                    self.revoked[event.grant] = event
+                case UseOpened():
+                    self.uses[event.use] = event
+                    self.orders.setdefault(event.order_hash, []).append(event.use)
+                case ShareReleased():
+                    self.releases.setdefault(event.use, {})[event.index] = event
+                case ShareRefused():
+                    self.refusals.setdefault(event.use, {})[event.index] = event
+                case UseClosed() | UseExpired():
+                    self.ended[event.use] = event
+                case DeviceEnrolled() | DeviceRotated():
+                    self.device_keys[event.device] = DeviceKey(event.suite, event.public_key, event.log.block_number)
+                case BatchAnchored():
+                    self.batches[event.gateway, event.number] = event
+                case _:
+                    pass

@@ -1,0 +1,28 @@
+"""Algorithms as people write them: SQL text and `name:type` columns, turned into a manifest."""
+
+from collections.abc import Iterable
+
+from capsule.algorithm import Algorithm, Column, ColumnType, code_digest
+from capsule.errors import InputError
+
+__all__ = ["sql_algorithm"]
+
+
+def sql_algorithm(
+    code: str, output: Iterable[str], parameters: Iterable[str] = (), group_column: str | None = None
+) -> Algorithm:
+    """The manifest of a SQL algorithm; raises InputError for a column that is not `name:type`."""
+    return Algorithm(
+        kind="sql",
+        code_hash=code_digest(code.encode()),
+        parameters=tuple(map(_column, parameters)),
+        output=tuple(map(_column, output)),
+        group_column=group_column,
+    )
+
+
+def _column(text: str) -> Column:
+    name, _, kind = text.partition(":")
+    if kind not in tuple(ColumnType):
+        raise InputError(f"a column is written name:type with a type of {', '.join(ColumnType)}, not {text!r:.80}")
+    return Column(name, ColumnType(kind))

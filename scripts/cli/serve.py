@@ -1,0 +1,59 @@
+"""dataspace node serve: one organisation's service, with the round of work that waits for it on the chain."""
+
+import threading
+from pathlib import Path
+
+import typer
+import uvicorn
+
+from capsule.errors import CapsuleError
+from contracts.errors import LedgerError
+from node.errors import NodeError, SettingsError
+from node.organisation import Node
+from scripts.cli.console import HomeOption, PassphraseFileOption, err, passphrase, told
+from scripts.composition import Api, application, node_at
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="The node of one organisation.")
+
+
+@app.command()
+def serve(home: HomeOption = Path(".dataspace"), passphrase_file: PassphraseFileOption = None) -> None:
+    """Serve this organisation's node until interrupted."""
+    with told(), node_at(home, passphrase(passphrase_file)) as node:
+        settings = node.context.settings
+        view = node.context.ledger.chain.verification
+        if view == "single unverified endpoint" and not settings.trust_single_endpoint:
+            raise SettingsError(
+                "one unverified chain endpoint is not enough to act on; give a second of another organisation, "
+                "or set trust_single_endpoint = true"
+            )
+        api = Api.fresh(f"http://{settings.host}:{settings.port}")
+        server = uvicorn.Server(
+            uvicorn.Config(application(node, api.token), settings.host, settings.port, log_level="warning")
+        )
+        stop = threading.Event()
+        worker = threading.Thread(target=_work, args=(node, stop, settings.poll_seconds), daemon=True)
+        api.write(node.context.home.api_file)
+        worker.start()
+        try:
+            err.print(f"node of {node.context.account} at {api.url}; chain view: {view}", markup=False)
+            server.run()
+        finally:
+            stop.set()
+            worker.join()
+            node.context.home.api_file.unlink(missing_ok=True)
+
+
+def _work(node: Node, stop: threading.Event, seconds: float) -> None:
+    """Rounds until told to stop; what fails is said and tried again, since the chain or a peer may come back."""
+    said = ""
+    while not stop.wait(seconds):
+        try:
+            node.work()
+            said = ""
+        except (CapsuleError, LedgerError, NodeError) as error:
+            if str(error) != said:
+                said = str(error)
+                err.print(f"waiting: {said}", markup=False)

@@ -1,0 +1,140 @@
+"""Where the parts are put together: home, keys, chain, ledger, node. Nothing else builds them."""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from capsule.errors import FormatError
+from contracts.agreeing import AgreeingChain
+from contracts.chain import Chain
+from contracts.embedded import EmbeddedChain
+from contracts.ledger import Ledger, Pin
+from contracts.rpc import RpcChain
+from node.context import Context
+from node.errors import KeystoreError, SettingsError
+from node.home import Home, write_whole
+from node.keystore import Keystore, open_keystore
+from node.organisation import Node
+from node.peers import HttpPeers
+from node.service import build_app
+from node.settings import Settings
+from node.store import Store
+from node.view import LedgerView
+
+__all__ = ["Api", "Opened", "node_at", "now", "open_chain", "open_home", "open_ledger", "read_settings"]
+
+TOKEN_BYTES = 32
+
+
+def now() -> int:
+    """Unix seconds."""
+    return int(time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A home that this process holds, with its keys."""
+
+    home: Home
+    settings: Settings
+    keystore: Keystore
+
+
+def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a home; raises SettingsError."""
+    try:
+        text = (path / "dataspace.toml").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path / 'dataspace.toml'} can't be read: {error}") from error
+    return Settings.load(text, environment)
+
+
+@contextmanager
+def open_home(path: Path, passphrase: str) -> Iterator[Opened]:
+    """Locks a home and opens its keys; raises HomeLockedError, PassphraseError, KeystoreError."""
+    if not path.is_dir():
+        raise KeystoreError(f"there is no home at {path}; make it with 'dataspace org init'")
+    with Home(path) as home:
+        yield Opened(home, read_settings(path), open_keystore(home.keystore_file, passphrase))
+
+
+@contextmanager
+def open_chain(settings: Settings, home: Path) -> Iterator[Chain]:
+    """The chain that the settings name: embedded, one endpoint, or several that must agree."""
+    if not settings.chain_urls:
+        with EmbeddedChain.open(home / "chain", clock=now) as chain:
+            yield chain
+        return
+    endpoints = [RpcChain(url) for url in settings.chain_urls]
+    yield endpoints[0] if len(endpoints) == 1 else AgreeingChain(endpoints)
+
+
+def open_ledger(opened: Opened, chain: Chain) -> Ledger:
+    """The pinned contract set, as this home's account sees it."""
+    settings = opened.settings
+    if settings.directory is None or settings.genesis_hash is None:
+        raise SettingsError("this home is bound to no ledger yet; run 'dataspace org join' with the operator's pin")
+    pin = Pin(settings.chain_id, settings.genesis_hash, settings.directory)
+    return Ledger.connect(chain, settings.directory, opened.keystore.account, pin)
+
+
+def build_node(opened: Opened, ledger: Ledger, client: httpx.Client) -> Node:
+    """A node on an open home. `client` reaches the other organisations."""
+    store = Store(opened.home.database_file, opened.keystore.vault, secrets.token_bytes)
+    peers = HttpPeers(client, opened.settings.max_document_bytes)
+    context = Context(
+        opened.home, opened.settings, opened.keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes
+    )
+    return Node(context)
+
+
+@contextmanager
+def node_at(path: Path, passphrase: str) -> Iterator[Node]:
+    """The node of a home, in this process."""
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_home(path, passphrase))
+        chain = stack.enter_context(open_chain(opened.settings, path))
+        client = stack.enter_context(httpx.Client(timeout=opened.settings.peer_timeout_seconds))
+        node = build_node(opened, open_ledger(opened, chain), client)
+        stack.callback(node.context.store.close)
+        yield node
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Where the service of a home listens, and the token that its operator's calls bear."""
+
+    url: str
+    token: str
+
+    @classmethod
+    def fresh(cls, url: str) -> "Api":
+        return cls(url, secrets.token_urlsafe(TOKEN_BYTES))
+
+    @classmethod
+    def read(cls, path: Path) -> "Api | None":
+        """The running service's address; None when no service has written one."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(content["url"], content["token"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            raise FormatError(f"{path} is damaged; restart the service of this home") from error
+
+    def write(self, path: Path) -> None:
+        write_whole(path, json.dumps({"url": self.url, "token": self.token}).encode(), mode=0o600)
+
+
+def application(node: Node, token: str) -> object:
+    """The node's HTTP application."""
+    return build_app(node, token)

@@ -1,0 +1,151 @@
+"""The organisations of the demo: nine homes in one process, one embedded chain, each node behind its own HTTP application."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+
+from capsule.digest import document_digest
+from capsule.ids import Address, Uscc
+from contracts.account import Account
+from contracts.chain import Chain
+from contracts.deploy import deploy
+from contracts.embedded import EmbeddedChain
+from contracts.ledger import Ledger
+from contracts.roles import Role
+from node.context import Context
+from node.home import Home
+from node.keystore import Keystore, create_keystore
+from node.organisation import Node
+from node.peers import HttpPeers
+from node.service import build_app
+from node.settings import Settings
+from node.store import Store
+from node.view import LedgerView
+from scripts.composition import now
+from scripts.inprocess import InProcess
+
+__all__ = ["CUSTODIANS", "Member", "World", "build_world"]
+
+CUSTODIANS = ("custodian-1", "custodian-2", "custodian-3")
+ROLES = {
+    "provider": Role.PROVIDER,
+    "gateway": Role.GATEWAY,
+    "buyer": Role.BUYER,
+    **dict.fromkeys(CUSTODIANS, Role.CUSTODIAN),
+    "compute": Role.COMPUTE,
+    "regulator": Role.REGULATOR,
+}
+FUNDS = 10**18
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One organisation: its name in the demo, its code, home and keys, its view of the ledger, and its node."""
+
+    name: str
+    uscc: Uscc
+    home: Path
+    keystore: Keystore
+    ledger: Ledger
+    node: Node
+
+    @property
+    def account(self) -> Address:
+        return self.keystore.account.address
+
+
+class World:
+    """All members, the operator's ledger, and the chain. `lens` shows a member another chain than the real one."""
+
+    def __init__(self, home: Path, chain: EmbeddedChain, operator: Account, directory: Address) -> None:
+        self.home = home
+        self.chain = chain
+        self.directory = directory
+        self.operator = Ledger.connect(chain, directory, operator, None)
+        self.members: dict[str, Member] = {}
+        self._stack = ExitStack()
+        self._transports: dict[str, httpx.BaseTransport] = {}
+        self._client = self._stack.enter_context(httpx.Client(transport=_Switchboard(self._transports)))
+
+    def __getitem__(self, name: str) -> Member:
+        return self.members[name]
+
+    @property
+    def custodians(self) -> tuple[Member, ...]:
+        return tuple(self.members[name] for name in CUSTODIANS)
+
+    def join(self, name: str, lens: Callable[[Chain], Chain] = lambda chain: chain) -> Member:
+        """Makes an organisation's home and node. It is not admitted yet."""
+        settings = Settings(endpoint=f"http://{name}.demo", trust_single_endpoint=True)
+        home = self._stack.enter_context(Home(self.home / name))
+        keystore = create_keystore(home.keystore_file, secrets.token_urlsafe(16), secrets.token_bytes)
+        ledger = Ledger.connect(lens(self.chain), self.directory, keystore.account, None)
+        store = Store(home.database_file, keystore.vault, secrets.token_bytes)
+        self._stack.callback(store.close)
+        peers = HttpPeers(self._client, settings.max_document_bytes)
+        context = Context(
+            home, settings, keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes
+        )
+        node = Node(context)
+        self.serve(f"{name}.demo", build_app(node, secrets.token_urlsafe(16)))
+        member = Member(name, _code(), home.path, keystore, ledger, node)
+        self.members[name] = member
+        return member
+
+    def serve(self, host: str, app: object) -> None:
+        """Puts an application behind a host name of this world."""
+        self._transports[host] = InProcess(app)
+
+    def admit(self, member: Member, role: Role) -> None:
+        """The operator admits a member; the member sets its keys and endpoint."""
+        identity = document_digest("identity", {"uscc": str(member.uscc), "salt": secrets.token_hex(32)})
+        self.operator.participants.admit(member.account, member.uscc, identity, role, value=FUNDS)
+        member.node.announce(f"http://{member.name}.demo")
+
+    def with_settings(self, member: Member, **changes: object) -> Member:
+        """The member with other settings of its node."""
+        context = replace(member.node.context, settings=replace(member.node.context.settings, **changes))  # type: ignore[arg-type]
+        changed = replace(member, node=Node(context))
+        self.members[member.name] = changed
+        return changed
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@contextmanager
+def build_world(home: Path) -> Iterator[World]:
+    """A fresh chain with its contracts, and nine members that are not admitted yet."""
+    home.mkdir(parents=True, exist_ok=False, mode=0o700)
+    with EmbeddedChain.open(home / "chain", clock=now) as chain:
+        directory = deploy(chain, chain.faucet, confirmations=0, finalized_tag=False)
+        world = World(home, chain, chain.faucet, directory)
+        try:
+            for name in ROLES:
+                world.join(name)
+            yield world
+        finally:
+            world.close()
+
+
+class _Switchboard(httpx.BaseTransport):
+    """Routes a request to the application of its host."""
+
+    def __init__(self, transports: dict[str, httpx.BaseTransport]) -> None:
+        self._transports = transports
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        transport = self._transports.get(request.url.host)
+        if transport is None:
+            raise httpx.ConnectError(f"nobody answers at {request.url.host}", request=request)
+        return transport.handle_request(request)
+
+
+def _code() -> Uscc:
+    """A well-formed code of no real organisation."""
+    digits = "".join(str(secrets.randbelow(10)) for _ in range(16))
+    return Uscc.make("9" + digits)
