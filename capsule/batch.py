@@ -11,21 +11,23 @@ Invariant: a batch document says nothing that its batch's roots and size do not 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-from capsule.canonical import Json, encode
+from capsule.canonical import Json, decode, encode
 from capsule.digest import document_digest
+from capsule.document import Fields, no_unknown
 from capsule.errors import FormatError, InputError, VerificationError
-from capsule.fields import Fields, opened
 from capsule.frame_receipt import FrameReceipt
 from capsule.ids import Address, DeviceId, Digest
 from capsule.tree import leaf_hash, root, verify_inclusion
 
 __all__ = [
+    "MAX_BATCH_FRAMES",
+    "MAX_BATCH_INCIDENTS",
     "NO_PREDECESSOR",
     "Batch",
     "BatchDocument",
@@ -44,8 +46,11 @@ __all__ = [
 NO_PREDECESSOR: Final = Digest(bytes(32))
 """Stands for the frames root before a gateway's first batch."""
 
-_BATCH_KIND: Final = "batch"
-_PROOF_KIND: Final = "frame-proof"
+MAX_BATCH_FRAMES: Final = 1 << 20
+MAX_BATCH_INCIDENTS: Final = 1 << 20
+
+_BATCH_KIND: Final = "dataspace/batch"
+_PROOF_KIND: Final = "dataspace/frame-proof"
 
 
 class IncidentKind(StrEnum):
@@ -79,9 +84,11 @@ class Incident:
     sequence: int
     evidence: Digest
     last: int
+    unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Json]:
         return {
+            **self.unknown,
             "kind": str(self.kind),
             "device": str(self.device),
             "sequence": self.sequence,
@@ -92,12 +99,18 @@ class Incident:
     @classmethod
     def from_json(cls, document: Json) -> Incident:
         """Raises FormatError."""
-        fields = Fields(document, "incident")
-        kind = fields.text("kind")
-        if kind not in frozenset(IncidentKind):
-            raise FormatError(f"incident of an unknown kind {kind!r:.40}")
-        sequence, last = fields.count("sequence"), fields.count("last")
-        return cls(IncidentKind(kind), fields.device("device"), sequence, fields.digest("evidence"), last)
+        return cls.from_fields(Fields(document, "incident"))
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Incident:
+        return cls(
+            IncidentKind(fields.one_of("kind", tuple(IncidentKind))),
+            fields.id("device", DeviceId),
+            fields.integer("sequence", 1),
+            fields.id("evidence", Digest),
+            fields.integer("last", 1),
+            fields.unknown(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +122,11 @@ class IndexEntry:
     last: int
     previous: Digest
     last_hash: Digest
+    unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Json]:
         return {
+            **self.unknown,
             "device": str(self.device),
             "first": self.first,
             "last": self.last,
@@ -122,11 +137,15 @@ class IndexEntry:
     @classmethod
     def from_json(cls, document: Json) -> IndexEntry:
         """Raises FormatError."""
-        fields = Fields(document, "index entry")
-        first, last = fields.count("first"), fields.count("last")
-        if not 1 <= first <= last:
+        return cls.from_fields(Fields(document, "index entry"))
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> IndexEntry:
+        first, last = fields.integer("first", 1), fields.integer("last", 1)
+        if last < first:
             raise FormatError(f"index entry runs from {first} to {last}")
-        return cls(fields.device("device"), first, last, fields.digest("previous"), fields.digest("last_hash"))
+        previous, last_hash = fields.id("previous", Digest), fields.id("last_hash", Digest)
+        return cls(fields.id("device", DeviceId), first, last, previous, last_hash, fields.unknown())
 
     @property
     def hash(self) -> Digest:
@@ -160,13 +179,13 @@ class Batch:
     def from_fields(cls, fields: Fields) -> Batch:
         """Raises FormatError."""
         return cls(
-            fields.address("gateway"),
-            fields.count("number"),
-            fields.digest("predecessor"),
-            fields.digest("frames_root"),
-            fields.digest("index_root"),
-            fields.digest("incidents_root"),
-            fields.count("size"),
+            fields.id("gateway", Address),
+            fields.integer("number", 1),
+            fields.id("predecessor", Digest),
+            fields.id("frames_root", Digest),
+            fields.id("index_root", Digest),
+            fields.id("incidents_root", Digest),
+            fields.integer("size", 1),
         )
 
 
@@ -182,7 +201,7 @@ class BatchDocument:
         """RFC 8785 JSON."""
         return encode(
             {
-                "kind": f"dataspace/{_BATCH_KIND}",
+                "kind": _BATCH_KIND,
                 "version": 1,
                 **self.batch.to_json(),
                 "index": [entry.to_json() for entry in self.entries],
@@ -193,11 +212,11 @@ class BatchDocument:
     @classmethod
     def from_bytes(cls, data: bytes) -> BatchDocument:
         """Raises FormatError. Nothing is verified yet."""
-        fields = opened(data, _BATCH_KIND)
+        fields = Fields.of(decode(data), _BATCH_KIND)
         return cls(
             Batch.from_fields(fields),
-            tuple(IndexEntry.from_json(entry) for entry in fields.items("index")),
-            tuple(Incident.from_json(incident) for incident in fields.items("incidents")),
+            fields.objects("index", MAX_BATCH_FRAMES, IndexEntry.from_fields),
+            fields.objects("incidents", MAX_BATCH_INCIDENTS, Incident.from_fields),
         )
 
 
@@ -224,7 +243,7 @@ class FrameProof:
         """RFC 8785 JSON."""
         return encode(
             {
-                "kind": f"dataspace/{_PROOF_KIND}",
+                "kind": _PROOF_KIND,
                 "version": 1,
                 **self.batch.to_json(),
                 "position": self.position,
@@ -235,8 +254,8 @@ class FrameProof:
     @classmethod
     def from_bytes(cls, data: bytes) -> FrameProof:
         """Raises FormatError. Nothing is verified yet."""
-        fields = opened(data, _PROOF_KIND)
-        return cls(Batch.from_fields(fields), fields.count("position"), fields.digests("path"))
+        fields = Fields.of(decode(data), _PROOF_KIND)
+        return cls(Batch.from_fields(fields), fields.integer("position"), fields.ids("path", Digest, 64))
 
 
 def build_batch(
@@ -246,9 +265,9 @@ def build_batch(
     frames: Sequence[BatchFrame],
     incidents: Sequence[Incident] = (),
 ) -> BatchDocument:
-    """The batch of `frames` in the order given. Raises InputError where there are none."""
-    if not frames:
-        raise InputError("a batch has at least one frame")
+    """The batch of `frames` in the order given. Raises InputError where there are none, or too many."""
+    if not 1 <= len(frames) <= MAX_BATCH_FRAMES or len(incidents) > MAX_BATCH_INCIDENTS:
+        raise InputError(f"a batch has 1 to {MAX_BATCH_FRAMES} frames and at most {MAX_BATCH_INCIDENTS} incidents")
     entries = tuple(_runs(frames))
     batch = Batch(
         gateway,

@@ -6,19 +6,23 @@ holds accuses the gateway that signed it (`capsule.batch.check_receipts`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from capsule.canonical import Json, encode
+from capsule.canonical import Json, decode, encode
 from capsule.digest import Domain, document_digest
+from capsule.document import Fields, hexed, no_unknown
 from capsule.errors import VerificationError
-from capsule.fields import opened
 from capsule.ids import Address, DeviceId, Digest
 from capsule.signature import PublicKey, Signer
 
 __all__ = ["KIND", "FrameReceipt", "SignedFrameReceipt", "sign_frame_receipt", "verify_frame_receipt"]
 
-KIND: Final = "frame-receipt"
+KIND: Final = "dataspace/frame-receipt"
+
+_SIGNED: Final = "dataspace/signed-frame-receipt"
+_STATEMENT: Final = "frame-receipt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,16 @@ class FrameReceipt:
     sequence: int
     frame: Digest
     received_at: int
+    unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
-    def to_json(self) -> Json:
+    @property
+    def hash(self) -> Digest:
+        return document_digest(_STATEMENT, self.to_json())
+
+    def to_json(self) -> dict[str, Json]:
         return {
-            "kind": f"dataspace/{KIND}",
+            **self.unknown,
+            "kind": KIND,
             "version": 1,
             "gateway": str(self.gateway),
             "device": str(self.device),
@@ -45,54 +55,57 @@ class FrameReceipt:
     @classmethod
     def from_json(cls, document: Json) -> FrameReceipt:
         """Raises FormatError."""
-        fields = opened(document, KIND)
+        fields = Fields.of(document, KIND)
         return cls(
-            fields.address("gateway"),
-            fields.device("device"),
-            fields.count("sequence"),
-            fields.digest("frame"),
-            fields.count("received_at"),
+            fields.id("gateway", Address),
+            fields.id("device", DeviceId),
+            fields.integer("sequence", 1),
+            fields.id("frame", Digest),
+            fields.integer("received_at"),
+            fields.unknown(),
         )
-
-    @property
-    def hash(self) -> Digest:
-        return document_digest(KIND, self.to_json())
 
 
 @dataclass(frozen=True, slots=True)
 class SignedFrameReceipt:
-    """A receipt with its signature, which is yet to be verified."""
+    """A receipt with its gateway's signature, which is yet to be verified."""
 
     receipt: FrameReceipt
+    suite: int
     signature: bytes
 
     def to_bytes(self) -> bytes:
-        """RFC 8785 JSON: {kind, version, receipt, signature}."""
+        """RFC 8785 JSON."""
         return encode(
             {
-                "kind": f"dataspace/signed-{KIND}",
+                "kind": _SIGNED,
                 "version": 1,
                 "receipt": self.receipt.to_json(),
-                "signature": "0x" + self.signature.hex(),
+                "suite": self.suite,
+                "signature": hexed(self.signature),
             }
         )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SignedFrameReceipt:
         """Raises FormatError."""
-        fields = opened(data, f"signed-{KIND}")
-        return cls(FrameReceipt.from_json(fields.value("receipt")), fields.hexadecimal("signature", 64))
+        fields = Fields.of(decode(data), _SIGNED)
+        return cls(
+            FrameReceipt.from_json(fields.value("receipt")),
+            fields.integer("suite", 0, 255),
+            fields.raw("signature", limit=256),
+        )
 
 
 def sign_frame_receipt(receipt: FrameReceipt, signer: Signer, domain: Domain) -> SignedFrameReceipt:
-    """Signs with the gateway's registered signing key."""
-    return SignedFrameReceipt(receipt, signer.sign(domain.statement(KIND, receipt.hash)))
+    """Signs the receipt's hash, with the gateway's registered signing key, for one ledger."""
+    return SignedFrameReceipt(receipt, signer.suite, signer.sign(domain.statement(_STATEMENT, receipt.hash)))
 
 
 def verify_frame_receipt(signed: SignedFrameReceipt, key: PublicKey, domain: Domain) -> FrameReceipt:
     """The receipt, once its signature holds under the gateway's `key`. Raises VerificationError."""
     try:
-        key.verify(domain.statement(KIND, signed.receipt.hash), signed.signature)
+        key.verify_suite(signed.suite).verify(domain.statement(_STATEMENT, signed.receipt.hash), signed.signature)
     except VerificationError as exc:
         raise VerificationError(
             f"receipt for frame {signed.receipt.frame} is not signed by gateway {signed.receipt.gateway}", exc.evidence
