@@ -1,8 +1,8 @@
 """Compiles the Solidity sources and writes what running needs: `contracts/abi/*.json` and the Python bindings.
 
 `python -m scripts.build_contracts` writes; with `--check` it rebuilds in memory, names each file that differs from the
-`python -m scripts.build_contracts` writes; with `--check` it rebuilds in memory, names each file that differs from the
 committed one and exits with 1. The output depends on the sources, the pinned compiler and these settings, on nothing
+else: no paths, no times, keys sorted. It needs Node and `npm ci`; running the data space does not.
 """
 
 import argparse
