@@ -32,6 +32,7 @@ __all__ = [
     "Batch",
     "BatchDocument",
     "BatchFrame",
+    "BatchRef",
     "FrameProof",
     "Incident",
     "IncidentKind",
@@ -97,12 +98,8 @@ class Incident:
         }
 
     @classmethod
-    def from_json(cls, document: Json) -> Incident:
-        """Raises FormatError."""
-        return cls.from_fields(Fields(document, "incident"))
-
-    @classmethod
     def from_fields(cls, fields: Fields) -> Incident:
+        """Raises FormatError."""
         return cls(
             IncidentKind(fields.one_of("kind", tuple(IncidentKind))),
             fields.id("device", DeviceId),
@@ -135,12 +132,8 @@ class IndexEntry:
         }
 
     @classmethod
-    def from_json(cls, document: Json) -> IndexEntry:
-        """Raises FormatError."""
-        return cls.from_fields(Fields(document, "index entry"))
-
-    @classmethod
     def from_fields(cls, fields: Fields) -> IndexEntry:
+        """Raises FormatError."""
         first, last = fields.integer("first", 1), fields.integer("last", 1)
         if last < first:
             raise FormatError(f"index entry runs from {first} to {last}")
@@ -187,6 +180,15 @@ class Batch:
             fields.id("incidents_root", Digest),
             fields.integer("size", 1),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRef:
+    """A batch by name, as a capsule's header names those that its readings come from."""
+
+    gateway: Address
+    number: int
+    frames_root: Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import BinaryIO, Final, TypeAlias
 
 import cbor2
 
+from capsule.batch import BatchRef
 from capsule.cbor import Cbor, read_item
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.frame import FIRST_PREVIOUS, VerifiedFrame, read_frame
@@ -31,7 +32,9 @@ __all__ = [
     "DeviceKeys",
     "DeviceSpan",
     "SourceFrame",
+    "SourceHeader",
     "SourceTable",
+    "read_source_header",
     "verify_source",
     "write_source",
 ]
@@ -88,6 +91,24 @@ class SourceFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceHeader:
+    """What a container says of itself: the spans of its devices, and its batches. Nothing is verified."""
+
+    spans: tuple[DeviceSpan, ...]
+    anchors: tuple[Anchor, ...]
+    frames: int
+
+    @property
+    def devices(self) -> tuple[DeviceId, ...]:
+        return tuple(span.device for span in self.spans)
+
+    @property
+    def batches(self) -> tuple[BatchRef, ...]:
+        """As a capsule's header names them."""
+        return tuple(BatchRef(batch.gateway, batch.number, batch.frames_root) for batch in self.anchors)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceTable:
     """Rows in columns, all of one length. A column holds integers, or floats if any of its readings is one; None where
     a reading is missing. `time` is unix seconds. `units` names what frames said of units, where they did.
@@ -103,6 +124,18 @@ class SourceTable:
     frames: int
     verified: int
     total: int
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The same row by row, without the readings that are missing."""
+        names = tuple(self.columns)
+        for time, *cells in zip(self.time, *self.columns.values(), strict=True):
+            yield Row(time, {name: cell for name, cell in zip(names, cells, strict=True) if cell is not None})
+
+
+def read_source_header(stream: BinaryIO) -> SourceHeader:
+    """What a container says of itself, by no authority. Reads on past the header; raises FormatError."""
+    return _header(next(_items(stream), None))
 
 
 def write_source(
@@ -147,12 +180,11 @@ def verify_source(stream: BinaryIO, device_keys: DeviceKeys, anchors: Iterable[A
     Raises VerificationError, which names device and sequence, or FormatError.
     """
     items = _items(stream)
-    header = next(items, None)
-    spans, batches, count = _header(header)
-    known = _anchored(batches, anchors)
+    header = _header(next(items, None))
+    known = _anchored(header.anchors, anchors)
     columns = _Columns()
     frames = _frames(items)
-    for span in spans:
+    for span in header.spans:
         keys = _keys_of(device_keys, span.device)
         previous: Digest | None = FIRST_PREVIOUS if span.first == 1 else None
         for sequence in range(span.first, span.last + 1):
@@ -166,10 +198,10 @@ def verify_source(stream: BinaryIO, device_keys: DeviceKeys, anchors: Iterable[A
             )
             previous = verified.hash
             columns.add(verified)
-            count -= 1
-    if next(frames, None) is not None or count != 0:
+    table = columns.table()
+    if next(frames, None) is not None or table.frames != header.frames:
         raise FormatError("container holds other frames than its header says")
-    return columns.table()
+    return table
 
 
 def _verify_frame(
@@ -314,7 +346,7 @@ def _frames(items: Iterator[Cbor]) -> Iterator[SourceFrame]:
                 raise FormatError("container item is not [batch, position, frame, proof]")
 
 
-def _header(header: Cbor) -> tuple[tuple[DeviceSpan, ...], tuple[Anchor, ...], int]:
+def _header(header: Cbor) -> SourceHeader:
     match header:
         case {
             "kind": "dataspace/source",
@@ -326,7 +358,7 @@ def _header(header: Cbor) -> tuple[tuple[DeviceSpan, ...], tuple[Anchor, ...], i
             spans = tuple(_span(span) for span in devices)
             if len({span.device for span in spans}) != len(spans):
                 raise FormatError("container names a device twice")
-            return spans, tuple(_batch(batch) for batch in batches), count
+            return SourceHeader(spans, tuple(_batch(batch) for batch in batches), count)
         case _:
             raise FormatError("not a dataspace/source container of version 1")
 
