@@ -48,7 +48,7 @@ class VerificationError(CapsuleError):
     """
 
     def __init__(self, message: str, evidence: str = "") -> None:
-        super().__init__(f"{message} ({evidence})" if evidence else message)
+        super().__init__(message)
         self.evidence = evidence
 
 

@@ -61,7 +61,7 @@ class RuntimeChecks:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A policy's meaning. `labels` says for each of its terms who enforces it; `constraints` are those terms as written."""
+    """A policy's meaning. `labels` says for each term who enforces it; `constraints` are those terms as written."""
 
     policy_hash: Digest
     terms: Terms

@@ -95,31 +95,31 @@ def _verdict(known: bool, fits: bool) -> Outcome:
 
 def _spent(name: str, chinese: str, spent: int | None, limit: int) -> _Said:
     """One more use must fit."""
-    so_far, 已用 = ("not known", "未知") if spent is None else (str(spent), str(spent))
+    so_far, so_far_chinese = ("not known", "未知") if spent is None else (str(spent), str(spent))
     return (
         _verdict(spent is not None, spent is not None and spent < limit),
         f"{name}: at most {limit}, spent so far: {so_far}",
-        f"{chinese}：上限 {limit}，已用 {已用}",
+        f"{chinese}：上限 {limit}，已用 {so_far_chinese}",
     )
 
 
 def _within(name: str, chinese: str, value: int | None, limit: int, *, at_least: bool = False) -> _Said:
-    shown, 实际 = ("not known", "未知") if value is None else (str(value), str(value))
+    shown, shown_chinese = ("not known", "未知") if value is None else (str(value), str(value))
     fits = value is not None and (value >= limit if at_least else value <= limit)
     return (
         _verdict(value is not None, fits),
         f"{name}: {'at least' if at_least else 'at most'} {limit}, here: {shown}",
-        f"{chinese}：{'至少' if at_least else '至多'} {limit}，本次 {实际}",
+        f"{chinese}：{'至少' if at_least else '至多'} {limit}，本次 {shown_chinese}",
     )
 
 
 def _among(name: str, chinese: str, value: object, allowed: Collection[object]) -> _Said:
-    shown, 实际 = ("not known", "未知") if value is None else (str(value), str(value))
+    shown, shown_chinese = ("not known", "未知") if value is None else (str(value), str(value))
     fits = not allowed or value in allowed
     return (
         _verdict(value is not None, fits),
         f"{name} {shown} is {'' if fits else 'not '}among the {len(allowed)} allowed",
-        f"{chinese} {实际} {'在' if fits else '不在'}允许的 {len(allowed)} 项之内",
+        f"{chinese} {shown_chinese} {'在' if fits else '不在'}允许的 {len(allowed)} 项之内",
     )
 
 

@@ -110,7 +110,7 @@ OPERANDS: Final = MappingProxyType(
 
 # ODRL 2.2 left operands that may only be declared.
 UNENFORCED: Final = frozenset(
-    [
+    (
         "absolutePosition",
         "absoluteSize",
         "absoluteSpatialPosition",
@@ -138,5 +138,5 @@ UNENFORCED: Final = frozenset(
         "unitOfCount",
         "version",
         "virtualLocation",
-    ]
+    )
 )
