@@ -160,11 +160,27 @@ class Access:
     def _agreement(self, requested: AccessRequested) -> Agreement:
         content = self._context.fetch_document(requested.buyer, "agreement", requested.agreement_hash)
         agreement = Agreement.from_json(canonical.decode(content))
-        said = (agreement.asset, agreement.version, agreement.policy_hash, agreement.terms_hash, agreement.purpose,
-                agreement.algorithm, agreement.buyer, agreement.compute_node)
+        said = (
+            agreement.asset,
+            agreement.version,
+            agreement.policy_hash,
+            agreement.terms_hash,
+            agreement.purpose,
+            agreement.algorithm,
+            agreement.buyer,
+            agreement.compute_node,
+        )
         pin = requested.pin
-        asked = (pin.asset, pin.version, pin.policy_hash, pin.terms_hash, requested.purpose,
-                 requested.algorithm, requested.buyer, requested.compute_node)
+        asked = (
+            pin.asset,
+            pin.version,
+            pin.policy_hash,
+            pin.terms_hash,
+            requested.purpose,
+            requested.algorithm,
+            requested.buyer,
+            requested.compute_node,
+        )
         if agreement.hash != requested.agreement_hash or said != asked:
             raise PeerAnswerError(str(requested.buyer), "an agreement that is not what it requested on chain")
         return agreement

@@ -1,13 +1,17 @@
 """The provider's side of an offer: seal a capsule, publish it, deal its key.
 
-The data key lives only inside `seal`: when it returns, the capsule is a whole file and the key is split, each share sealed
-to its holder. What then goes on chain is done stage by stage, each stage once, so that `finish` resumes after a crash.
+The data key lives only inside `seal`: when it returns, the capsule is a whole file and the key is split, each share
+sealed to its holder. What then goes on chain is done stage by stage, each stage once, so that `finish` resumes after
+a crash.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from capsule.opening import verify
+from capsule.sealing import Sealed, SealPlan, seal
 
 from capsule import canonical
 from capsule.batch import BatchRef
@@ -17,9 +21,7 @@ from capsule.deal import Deal, DealHolder, blind
 from capsule.digest import document_digest
 from capsule.ids import Address, AssetId, DeviceId, Digest
 from capsule.key import DataKey, deal_parts
-from capsule.opening import verify
 from capsule.policy.compiler import Compiled, compile_policy
-from capsule.sealing import Sealed, SealPlan, seal
 from capsule.share import ShareSecret, seal_share
 from capsule.signature import PublicKey
 from contracts.events import AssetRegistered
@@ -48,8 +50,9 @@ class Plaintext:
 
 @dataclass(frozen=True, slots=True)
 class CustodyPlan:
-    """Who holds the key: custodians in the order of their share index, how many of them are needed, and the waiting time
-    before shares may be gathered for another deal."""
+    """Who holds the key: custodians in the order of their share index, how many of them are needed, and the waiting
+    time before shares may be gathered for another deal.
+    """
 
     custodians: tuple[Address, ...]
     threshold: int
@@ -185,7 +188,9 @@ class Catalogue:
         return self._context.home.folder("capsules") / f"{root}.dsc"
 
     def check_capsule(self, path: Path, root: Digest, provider_key: PublicKey) -> None:
-        """Reads a capsule through and compares it with its root and its provider's signature; raises VerificationError."""
+        """Reads a capsule through and compares it with its root and its provider's signature; raises
+        VerificationError.
+        """
         with path.open("rb") as stream:
             verify(stream, root=root, signer_key=provider_key, domain=self._context.ledger.domain)
 
@@ -219,7 +224,9 @@ class Catalogue:
             ),
         )
         boxes = (context.keystore.box.public, *self._box_keys(custody.custodians))
-        shares = [seal_share(secret, deal, box).to_json() for secret, box in zip(secrets, boxes, strict=True)]
+        shares: list[Json] = [
+            seal_share(secret, deal, box).to_json() for secret, box in zip(secrets, boxes, strict=True)
+        ]
         return deal, shares
 
     def _box_keys(self, custodians: Sequence[Address]) -> list[bytes]:

@@ -1,14 +1,18 @@
 """The compute node's side: take a signed order, open its uses, gather releases, run, close with a receipt.
 
-Every step is recorded before it acts and is safe to repeat, so that a node killed at any moment resumes: one-time keys are
-kept before they are named on chain, the outcome before it is closed. A run is `ordered`, `opened`, `ran`, then `ended`.
+Every step is recorded before it acts and is safe to repeat, so that a node killed at any moment resumes: one-time
+keys are kept before they are named on chain, the outcome before it is closed. A run is `ordered`, `opened`, `ran`,
+then `ended`.
 """
 
-import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import TypedDict
+
+from capsule.opening import inspect
 
 from capsule import canonical
 from capsule.accusation import Accusation
@@ -18,10 +22,10 @@ from capsule.deal import Deal
 from capsule.digest import document_digest
 from capsule.errors import CapsuleError
 from capsule.ids import Address, Bytes32, DeviceId, Digest
-from capsule.opening import inspect
 from capsule.order import Order, order_hash, recover
 from capsule.policy.compiler import compile_policy
-from capsule.receipt import Receipt, sign_receipt
+from capsule.receipt import GUARD_PASSED, Receipt, sign_receipt
+from capsule.source import Anchor, DeviceKey
 from contracts.errors import RevertedError
 from contracts.events import AccessGranted, UseOpened
 from contracts.structs import UseStatus
@@ -30,7 +34,7 @@ from node.errors import PeerAnswerError, RefusedError
 from node.home import create_whole, write_whole
 from node.runtime.launch import run
 from node.runtime.measurement import measure
-from node.runtime.protocol import Anchor, CapsuleJob, Completed, Job, Limits, ReleasedShare
+from node.runtime.protocol import CapsuleInput, Completed, Job, Limits
 from node.store import RunRow
 
 __all__ = ["CloseReason", "Compute", "Progress"]
@@ -80,11 +84,17 @@ class Closing:
 
     @classmethod
     def decode(cls, data: bytes) -> "Closing":
-        reason, receipt, result, rows = canonical.decode(data)  # type: ignore[misc]
-        return cls(CloseReason(reason), Digest.parse(receipt), Digest.parse(result), int(rows))
+        """Reads what `encode` wrote; the bytes are this node's own."""
+        reason, receipt, result, rows = json.loads(data)
+        return cls(CloseReason(reason), Digest.parse(receipt), Digest.parse(result), rows)
 
 
 NOTHING = Digest(bytes(32))
+
+
+class _Sources(TypedDict):
+    device_keys: dict[DeviceId, tuple[DeviceKey, ...]]
+    anchors: tuple[Anchor, ...]
 
 
 class Compute:
@@ -153,10 +163,17 @@ class Compute:
     def _open(self, row: RunRow, order: Order, digest: Digest) -> RunRow:
         context = self._context
         if not context.ledger.access.uses_of(digest):
-            keys = [self._one_time_keys(digest, position, grant) for position, grant in enumerate(
-                context.view.grant(grant) for grant in order.grants)]
+            keys = [
+                self._one_time_keys(digest, position, grant)
+                for position, grant in enumerate(context.view.grant(grant) for grant in order.grants)
+            ]
             try:
-                context.ledger.access.open_use(order, row.signature, measure().digest, keys)
+                context.ledger.access.open_use(
+                    order,
+                    row.signature,
+                    measure(allow_unprotected=self._context.settings.allow_unprotected_runtime).digest,
+                    keys,
+                )
             except RevertedError as error:
                 return self._record(row, "ended", note=f"the chain refused to open it: {error}")
         return self._record(row, "opened")
@@ -215,22 +232,23 @@ class Compute:
         algorithm = Algorithm.from_json(self._document("algorithm", Digest.parse(row.algorithm)))
         code = self._document("code", algorithm.code_hash)
         parameters = Parameters.from_json(canonical.decode(row.parameters))
-        jobs = [self._capsule_job(digest, position, opened) for position, opened in enumerate(uses)]
+        capsules = [self._capsule(opened) for opened in uses]
         job = Job(
-            capsules=tuple(jobs),
+            capsules=tuple(self._capsule_input(digest, position, opened) for position, opened in enumerate(uses)),
             algorithm=algorithm,
-            code=str(code),
+            code=str(code).encode(),
             parameters=parameters,
             result_key=bytes(order.result_key),
             result_salt=context.entropy(32),
+            **self._sources(capsules),
         )
         limits = Limits(
-            seconds=context.settings.run_seconds,
+            wall_seconds=context.settings.run_seconds,
+            cpu_seconds=context.settings.run_seconds,
             memory_bytes=context.settings.run_memory_bytes,
-            result_bytes=context.settings.result_bytes,
+            output_bytes=context.settings.result_bytes,
         )
-        paths = [self._capsule(opened) for opened in uses]
-        outcome = run(job, paths, limits, allow_unprotected=context.settings.allow_unprotected_runtime)
+        outcome = run(job, capsules, limits, allow_unprotected=context.settings.allow_unprotected_runtime)
         if not isinstance(outcome, Completed):
             return self._failed(REFUSED[outcome.kind], digest, uses, outcome.holder)
         receipt = Receipt(
@@ -244,7 +262,7 @@ class Compute:
             output=outcome.output_hash,
             rows_in=outcome.rows_in,
             rows_out=outcome.rows_out,
-            guard=outcome.guard,
+            guard=GUARD_PASSED,
             source=outcome.source,
             measurement=outcome.measurement,
             protected=outcome.protected,
@@ -256,7 +274,7 @@ class Compute:
         signed = sign_receipt(receipt, context.keystore.signer, context.ledger.domain)
         write_whole(self.result_path(digest), outcome.sealed_result)
         context.store.put_document("receipt", receipt.hash, signed.to_json())
-        return Closing(CloseReason.COMPLETED, receipt.hash, outcome.result_hash, outcome.rows_out)
+        return Closing(CloseReason.COMPLETED, receipt.hash, outcome.sealed_result_hash, outcome.rows_out)
 
     def _failed(self, reason: CloseReason, order: Digest, uses: Sequence[UseOpened], holder: Address | None) -> Closing:
         """A failed close. A wrong share is proven by publishing the one one-time key that opens it."""
@@ -275,43 +293,42 @@ class Compute:
                 return Closing(reason, accusation.hash, NOTHING, 0)
         return Closing(reason, NOTHING, NOTHING, 0)
 
-    def _capsule_job(self, order: Digest, position: int, opened: UseOpened) -> CapsuleJob:
+    def _capsule_input(self, order: Digest, position: int, opened: UseOpened) -> CapsuleInput:
+        """What the runtime needs to open one capsule: the deal, the releases, and what its policy lets out."""
         context = self._context
         pin = opened.pin
-        granted = context.view.grant(opened.grant)
         provider = context.view.deals[pin.asset, pin.version, pin.deal].holders[0]
-        deal = Deal.from_json(self._fetched(provider, "deal", pin.deal_hash))
         policy = compile_policy(self._fetched(provider, "policy", pin.policy_hash))
         releases = context.view.releases[opened.use]
-        header_source = inspect_capsule(self._capsule(opened))
-        _, rows_used, _ = context.ledger.access.counts_of(pin.asset, granted.buyer)
-        limit = context.ledger.access.grant_of(opened.grant).rows_per_buyer
-        return CapsuleJob(
-            deal=deal,
+        _, rows_used, _ = context.ledger.access.counts_of(pin.asset, context.view.grant(opened.grant).buyer)
+        budget = context.ledger.access.grant_of(opened.grant).rows_per_buyer
+        secrets = {index: context.store.secret(f"one-time/{order}/{position}/{index}") for index in releases}
+        return CapsuleInput(
             chain_id=context.ledger.domain.chain_id,
             access=context.ledger.access.address,
             use=opened.use,
+            deal=Deal.from_json(self._fetched(provider, "deal", pin.deal_hash)),
             capsule_root=pin.capsule_root,
             policy_hash=pin.policy_hash,
-            runtime_checks=policy.runtime,
-            rows_left=max(0, limit - rows_used),
-            releases=tuple(
-                ReleasedShare(
-                    index, released.sealed_share, context.store.secret(f"one-time/{order}/{position}/{index}") or b""
-                )
-                for index, released in sorted(releases.items())
-            ),
-            device_keys={
-                device: (key.suite, key.public_key)
-                for device, key in context.view.device_keys.items()
-                if device in header_source.devices
-            },
-            anchors={
-                (ref.gateway, ref.number): Anchor(batch.batch.frames_root, batch.batch.size)
-                for ref in header_source.source
-                if (batch := context.view.batches.get((ref.gateway, ref.number))) is not None
-            },
+            one_time_keys={index: BoxKey(secret) for index, secret in secrets.items() if secret is not None},
+            releases={index: released.sealed_share for index, released in releases.items()},
+            max_rows=policy.runtime.max_rows,
+            rows_left=max(0, budget - rows_used),
+            min_group=policy.runtime.min_group,
         )
+
+    def _sources(self, capsules: Sequence[Path]) -> _Sources:
+        """What the chain says of the devices and batches that the capsules' headers name."""
+        view = self._context.view
+        keys: dict[DeviceId, tuple[DeviceKey, ...]] = {}
+        anchors = []
+        for path in capsules:
+            with path.open("rb") as stream:
+                header = inspect(stream)
+            keys.update({device: view.device_keys[device] for device in header.devices if device in view.device_keys})
+            named = ((batch.gateway, batch.number) for batch in header.source)
+            anchors += [view.anchors[batch] for batch in named if batch in view.anchors]
+        return {"device_keys": keys, "anchors": tuple(anchors)}
 
     def _capsule(self, opened: UseOpened) -> Path:
         """The capsule that a use pins, from this node's own folder or its provider."""

@@ -14,7 +14,7 @@ from capsule.digest import document_digest
 from capsule.errors import CapsuleError
 from capsule.ids import Digest, UseId
 from capsule.policy.compiler import Compiled, compile_policy
-from capsule.policy.explain import AccessFacts, explain
+from capsule.policy.explain import AccessFacts, Outcome, explain
 from capsule.share import Release, SealedShare, ShareSecret, holder_of, open_share, seal_release
 from contracts.chain import Block
 from contracts.events import UseOpened
@@ -229,22 +229,35 @@ class Custody:
         compiled = self._policy(deal)
         if compiled.terms.hash != deal.terms_hash:
             raise _Refusal(RefusalReason.POLICY_MISMATCH)
-        request = context.view.request(grant.request)
-        facts = AccessFacts(
-            time=block.timestamp,
-            purpose=request.purpose,
-            buyer=grant.buyer,
-            buyer_roles=context.ledger.participants.organisation(grant.buyer, at=block.number).roles,
-            algorithm=grant.algorithm,
-            compute_node=grant.compute_node,
-            measurement=opened.measurement,
-        )
-        if any(not verdict.allowed for verdict in explain(compiled, facts)):
+        if any(
+            verdict.outcome is Outcome.REFUSED for verdict in explain(compiled, self._facts(opened, grant, deal, block))
+        ):
             raise _Refusal(RefusalReason.TERMS_NOT_MET)
         # 5. this organisation's own limits
         since = context.clock() - SECONDS_PER_DAY
         if context.store.releases_since(since) >= context.settings.releases_per_day:
             raise _Refusal(RefusalReason.OWN_LIMIT)
+
+    def _facts(self, opened: UseOpened, grant: Grant, deal: Deal, block: Block) -> AccessFacts:
+        """What the policy is held against. The counts are those before this use, which is spent already."""
+        context = self._context
+        uses, rows, total = context.ledger.access.counts_of(deal.asset, grant.buyer, at=block.number)
+        return AccessFacts(
+            time=block.timestamp,
+            buyer=grant.buyer,
+            buyer_roles=context.ledger.participants.organisation(grant.buyer, at=block.number).roles,
+            purpose=context.view.request(grant.request).purpose,
+            algorithm=grant.algorithm,
+            compute_node=grant.compute_node,
+            grant_uses=grant.used - 1,
+            buyer_uses=uses - 1,
+            total_uses=total - 1,
+            buyer_rows=rows,
+            custodians=tuple(holder.account for holder in deal.holders[1:]),
+            threshold=deal.threshold,
+            provider_required=deal.provider_required,
+            measurement=opened.measurement,
+        )
 
     def _policy(self, deal: Deal) -> Compiled:
         document = self._context.store.document("policy", deal.policy_hash)
@@ -256,8 +269,7 @@ class Custody:
 def _pins_deal(grant: Grant, deal: Deal, chain_id: int, access: object) -> bool:
     pin = grant.pin
     return (
-        (pin.asset, pin.version, pin.deal, pin.deal_hash)
-        == (deal.asset, deal.version, deal.number, deal.hash)
+        (pin.asset, pin.version, pin.deal, pin.deal_hash) == (deal.asset, deal.version, deal.number, deal.hash)
         and (pin.capsule_root, pin.policy_hash, pin.terms_hash)
         == (deal.capsule_root, deal.policy_hash, deal.terms_hash)
         and (deal.chain_id, deal.access, deal.provider) == (chain_id, access, grant.provider)

@@ -1,18 +1,18 @@
 """Errors of a node. Each says in one sentence what is wrong and what to do.
 
-    NodeError
-    ├── CallerError            the caller's doing; no retry helps
-    │   ├── SettingsError, InputRefusedError, UnknownError
-    │   └── HomeError ── HomeLockedError;  KeystoreError;  PassphraseError
-    ├── RefusedError           this node's own rules forbid it; carries the reason
-    ├── PeerError              another organisation's node
-    │   ├── PeerUnreachableError   a retry may help
-    │   └── PeerAnswerError        it answered with something that does not hold
-    ├── StoreError             this machine: disk or database
-    ├── UnprotectedError       the runtime can't be confined here, and the operator did not allow that
-    ├── RuntimeFailedError     the runtime did not start, or broke down without an outcome
-    └── RuntimeRefusedError    the runtime refuses a run; carries kind, reason code and who is to blame
-        └── GuardError         its output guard holds the result back
+NodeError
+├── CallerError            the caller's doing; no retry helps
+│   ├── SettingsError, InputRefusedError, UnknownError
+│   └── HomeError ── HomeLockedError;  KeystoreError;  PassphraseError
+├── RefusedError           this node's own rules forbid it; carries the reason
+├── PeerError              another organisation's node
+│   ├── PeerUnreachableError   a retry may help
+│   └── PeerAnswerError        it answered with something that does not hold
+├── StoreError             this machine: disk or database
+├── UnprotectedError       the runtime can't be confined here, and the operator did not allow that
+├── RuntimeFailedError     the runtime did not start, or broke down without an outcome
+└── RuntimeRefusedError    the runtime refuses a run; carries kind, reason code and who is to blame
+    └── GuardError         its output guard holds the result back
 """
 
 from pathlib import Path
@@ -61,7 +61,9 @@ class UnknownError(CallerError):
     """Something was named that this node does not know from the final chain or its own store."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"there is no {kind} {name} in the final chain or this home; check the id, or wait for finality")
+        super().__init__(
+            f"there is no {kind} {name} in the final chain or this home; check the id, or wait for finality"
+        )
         self.kind = kind
 
 
@@ -134,7 +136,9 @@ class UnprotectedError(NodeError):
 
 
 class RuntimeFailedError(NodeError):
-    """The runtime did not start, or broke down without an outcome. Never the algorithm's doing, as far as can be told."""
+    """The runtime did not start, or broke down without an outcome. Never the algorithm's doing, as far as can be
+    told.
+    """
 
 
 class RuntimeRefusedError(NodeError):

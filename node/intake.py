@@ -1,4 +1,6 @@
-"""What a provider hands in to be sealed: device frames with their proofs, CSV, or Parquet. Checked before anything is made."""
+"""What a provider hands in to be sealed: device frames with their proofs, CSV, or Parquet. Checked before anything is
+made.
+"""
 
 import contextlib
 import csv
@@ -22,7 +24,9 @@ SUFFIXES = {".frames": FRAMES, ".csv": CSV, ".parquet": PARQUET}
 
 @contextlib.contextmanager
 def read_plaintext(path: Path, media_type: str, time_column: str) -> Iterator[Plaintext]:
-    """Opens a file to be sealed. `media_type` empty: told by the suffix. Raises InputRefusedError naming what is wrong."""
+    """Opens a file to be sealed. `media_type` empty: told by the suffix. Raises InputRefusedError naming what is
+    wrong.
+    """
     kind = media_type or SUFFIXES.get(path.suffix)
     if kind not in SUFFIXES.values():
         raise InputRefusedError(f"{path.name} is of no known kind; give one of {', '.join(SUFFIXES.values())}")

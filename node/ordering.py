@@ -1,5 +1,7 @@
 """The buyer's orders: sign one, hand it to the compute node, receive the sealed result and check it."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from capsule import canonical
@@ -13,7 +15,6 @@ from capsule.signature import PublicKey
 from contracts.events import UseClosed
 from node.context import Context
 from node.errors import PeerAnswerError, RefusedError, UnknownError
-from node.runtime.protocol import result_digest
 from node.store import OrderRow
 
 __all__ = ["Collected", "Ordering", "Placed"]
@@ -43,7 +44,7 @@ class Ordering:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def place(self, grants: tuple[GrantId, ...], parameters: canonical.Json, seconds: int) -> Placed:
+    def place(self, grants: tuple[GrantId, ...], parameters: Mapping[str, canonical.Json], seconds: int) -> Placed:
         """Signs an order under one or more grants and hands it to their compute node.
 
         The result key is kept before the order leaves, so that no result comes that can't be opened. `seconds` from now
@@ -109,7 +110,7 @@ class Ordering:
         node = uses[0].order.compute_node
         limit = context.settings.result_bytes
         sealed = context.peers.fetch(context.endpoint_of(node), f"/v1/results/{order}", limit)
-        if result_digest(sealed) != closed.result_hash:
+        if hashlib.sha256(sealed).digest() != closed.result_hash:
             raise PeerAnswerError(str(node), "a result that is not the one named on chain")
         signed = SignedReceipt.from_json(canonical.decode(context.fetch_document(node, "receipt", closed.receipt_hash)))
         block = closed.log.block_number

@@ -1,4 +1,6 @@
-"""The other organisations' nodes, over HTTP. What comes back is hostile until a digest, signature or the chain confirms it."""
+"""The other organisations' nodes, over HTTP. What comes back is hostile until a digest, signature or the chain
+confirms it.
+"""
 
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, TypeVar
@@ -34,7 +36,7 @@ class Peers(Protocol):
 
 
 class HttpPeers:
-    """`Peers` over httpx. `client` is built by the composition root (time limits, in-process transports of the demo)."""
+    """`Peers` over httpx. The composition root builds `client`: time limits, the demo's in-process transports."""
 
     def __init__(self, client: httpx.Client, max_document_bytes: int) -> None:
         self._client = client

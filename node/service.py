@@ -1,7 +1,8 @@
 """The HTTP face of one organisation's node.
 
-Three kinds of routes: the operator's own (bearer token of this home), other nodes' (shares and orders, each checked against
-the chain before anything is kept), and content by digest (capsules, sealed results, documents), which proves itself.
+Three kinds of routes: the operator's own (bearer token of this home), other nodes' (shares and orders, each checked
+against the chain before anything is kept), and content by digest (capsules, sealed results, documents), which proves
+itself.
 """
 
 import hmac
@@ -129,8 +130,13 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
         view.refresh()
         return {
             "assets": [
-                {"asset": str(asset), "version": version, "capsule_root": str(published.capsule_root),
-                 "capsule_size": published.capsule_size, "policy_hash": str(published.policy_hash)}
+                {
+                    "asset": str(asset),
+                    "version": version,
+                    "capsule_root": str(published.capsule_root),
+                    "capsule_size": published.capsule_size,
+                    "policy_hash": str(published.policy_hash),
+                }
                 for (asset, version), published in sorted(view.versions.items())
             ]
         }
@@ -166,8 +172,14 @@ def _access_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> N
     def pending() -> Answer:
         return {
             "requests": [
-                {"request": str(one.request), "asset": str(one.asset), "buyer": str(one.buyer), "purpose": one.purpose,
-                 "algorithm": str(one.algorithm), "compute_node": str(one.compute_node)}
+                {
+                    "request": str(one.request),
+                    "asset": str(one.asset),
+                    "buyer": str(one.buyer),
+                    "purpose": one.purpose,
+                    "algorithm": str(one.algorithm),
+                    "compute_node": str(one.compute_node),
+                }
                 for one in node.access.pending()
             ]
         }
@@ -235,8 +247,14 @@ def _hex(text: str) -> bytes:
 
 def _problem(_: Request, error: Exception) -> JSONResponse:
     problem = problem_of(error) or Problem("failed", 500, 2)
-    content = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": str(error),
-               "exit_status": problem.exit_status, "error": type(error).__name__}
+    content = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": str(error),
+        "exit_status": problem.exit_status,
+        "error": type(error).__name__,
+    }
     return JSONResponse(content, problem.status, media_type="application/problem+json")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from capsule.errors import InputError
-from capsule.ids import Address, Bytes32
+from capsule.ids import Address, Digest
 from node.errors import SettingsError
 
 __all__ = ["Settings", "render_settings"]
@@ -18,7 +18,7 @@ class Settings:
 
     chain_urls: tuple[str, ...] = ()
     chain_id: int = 0
-    genesis_hash: Bytes32 | None = None
+    genesis_hash: Digest | None = None
     directory: Address | None = None
     endpoint: str = ""
     host: str = "127.0.0.1"
@@ -42,21 +42,20 @@ class Settings:
             given: dict[str, Any] = tomllib.loads(toml)
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"dataspace.toml can't be read: {error}") from error
-        kinds = {item.name: item.type for item in fields(cls)}
+        defaults = {item.name: item.default for item in fields(cls)}
         for name in given:
-            if name not in kinds:
+            if name not in defaults:
                 raise SettingsError(f"dataspace.toml has an unknown setting '{name}'; remove or correct it")
-        for name in kinds:
+        for name in defaults:
             if (text := environment.get(f"DATASPACE_{name.upper()}")) is not None:
                 given[name] = text
-        return cls(**{name: _parse(name, getattr(cls, "__dataclass_fields__")[name].default, value)  # noqa: B009
-                      for name, value in given.items()})
+        return cls(**{name: _parse(name, defaults[name], value) for name, value in given.items()})
 
 
 def _parse(name: str, default: object, value: Any) -> Any:
     try:
         if name == "genesis_hash":
-            return Bytes32.parse(value)
+            return Digest.parse(value)
         if name == "directory":
             return Address.parse(value)
         if isinstance(default, tuple):
@@ -66,7 +65,9 @@ def _parse(name: str, default: object, value: Any) -> Any:
             if str(value).lower() not in ("true", "false", "1", "0"):
                 raise ValueError(value)
             return str(value).lower() in ("true", "1")
-        return type(default)(value)
+        if isinstance(default, int | float):
+            return type(default)(value)
+        return str(value)
     except (ValueError, TypeError, InputError) as error:
         raise SettingsError(f"the setting '{name}' has a value that can't be read: {value!r}") from error
 

@@ -1,4 +1,5 @@
-"""What a node remembers: documents by digest, held shares, offerings, orders, runs, decisions. SQLite, durable on commit.
+"""What a node remembers: documents by digest, held shares, offerings, orders, runs, decisions. SQLite, durable on
+commit.
 
 Secrets (one-time keys, result keys, the provider's draft parts) rest sealed under the home's vault key.
 """
@@ -101,8 +102,13 @@ class Store:
         self._engine: Engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
         event.listen(self._engine, "connect", _durable)
         try:
-            SQLModel.metadata.create_all(self._engine, tables=[SQLModel.metadata.tables[row.__tablename__] for row in (
-                DocumentRow, SecretRow, HeldShareRow, OfferingRow, DecisionRow, OrderRow, RunRow)])  # type: ignore[index]
+            SQLModel.metadata.create_all(
+                self._engine,
+                tables=[
+                    SQLModel.metadata.tables[row.__tablename__]
+                    for row in (DocumentRow, SecretRow, HeldShareRow, OfferingRow, DecisionRow, OrderRow, RunRow)
+                ],
+            )
         except OperationalError as error:
             raise StoreError(path) from error
 
@@ -141,8 +147,9 @@ class Store:
     def forget_secrets(self, prefix: str) -> None:
         """Deletes the secrets whose names start with `prefix`."""
         with Session(self._engine) as session:
-            for row in session.exec(select(SecretRow).where(SecretRow.name.startswith(prefix))):  # type: ignore[attr-defined]
-                session.delete(row)
+            for row in session.exec(select(SecretRow)):
+                if row.name.startswith(prefix):
+                    session.delete(row)
             session.commit()
 
     def held_share(self, deal: Bytes32) -> HeldShareRow | None:
@@ -159,7 +166,8 @@ class Store:
 
     def offerings(self) -> Sequence[OfferingRow]:
         with Session(self._engine) as session:
-            return session.exec(select(OfferingRow).order_by(OfferingRow.asset, OfferingRow.version)).all()  # type: ignore[arg-type]
+            rows = session.exec(select(OfferingRow)).all()
+        return sorted(rows, key=lambda row: (row.asset, row.version))
 
     def decision(self, use: Bytes32) -> DecisionRow | None:
         with Session(self._engine) as session:

@@ -5,9 +5,10 @@ decisions re-read the state that they depend on from the chain itself.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, RequestId, UseId
+from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, GrantId, RequestId, UseId
+from capsule.signature import PublicKey
+from capsule.source import Anchor, DeviceKey
 from contracts.chain import Block
 from contracts.events import (
     AccessDenied,
@@ -34,15 +35,6 @@ __all__ = ["LedgerView"]
 BLOCKS_PER_READ = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceKey:
-    """A device's public key and the block time from which it serves."""
-
-    suite: int
-    public_key: bytes
-    since_block: int
-
-
 class LedgerView:
     """Follows one ledger up to its final block; `refresh` returns what is new."""
 
@@ -58,11 +50,11 @@ class LedgerView:
         self.revoked: dict[GrantId, AccessRevoked] = {}
         self.uses: dict[UseId, UseOpened] = {}
         self.orders: dict[Digest, list[UseId]] = {}
-        self.releases: dict[Digest, dict[int, ShareReleased]] = {}
-        self.refusals: dict[Digest, dict[int, ShareRefused]] = {}
+        self.releases: dict[Bytes32, dict[int, ShareReleased]] = {}
+        self.refusals: dict[Bytes32, dict[int, ShareRefused]] = {}
         self.ended: dict[UseId, UseClosed | UseExpired] = {}
-        self.device_keys: dict[DeviceId, DeviceKey] = {}
-        self.batches: dict[tuple[Address, int], BatchAnchored] = {}
+        self.device_keys: dict[DeviceId, tuple[DeviceKey, ...]] = {}
+        self.anchors: dict[tuple[Address, int], Anchor] = {}
 
     def refresh(self) -> tuple[Event, ...]:
         """Takes in the events up to the final block and returns them."""
@@ -138,9 +130,25 @@ class LedgerView:
                     self.refusals.setdefault(event.use, {})[event.index] = event
                 case UseClosed() | UseExpired():
                     self.ended[event.use] = event
-                case DeviceEnrolled() | DeviceRotated():
-                    self.device_keys[event.device] = DeviceKey(event.suite, event.public_key, event.log.block_number)
+                case DeviceEnrolled():
+                    self.device_keys[event.device] = (DeviceKey(PublicKey(event.suite, event.public_key)),)
+                case DeviceRotated():
+                    self._rotate(event)
                 case BatchAnchored():
-                    self.batches[event.gateway, event.number] = event
+                    self._anchor(event)
                 case _:
                     pass
+
+    def _rotate(self, event: DeviceRotated) -> None:
+        """The replaced key counts for what is anchored before its overlap ends, or before it is distrusted."""
+        *older, replaced = self.device_keys[event.device]
+        ends = min(event.overlap_until, event.distrusted_from or event.overlap_until)
+        kept = (*older, DeviceKey(replaced.key, ends))
+        self.device_keys[event.device] = (*kept, DeviceKey(PublicKey(event.suite, event.public_key)))
+
+    def _anchor(self, event: BatchAnchored) -> None:
+        batch = event.batch
+        time = self._ledger.chain.block(event.log.block_number).timestamp
+        self.anchors[event.gateway, event.number] = Anchor(
+            event.gateway, event.number, batch.frames_root, batch.size, time
+        )

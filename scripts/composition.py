@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from contracts.agreeing import AgreeingChain
+from contracts.rpc import RpcChain
+from fastapi import FastAPI
 
 from capsule.errors import FormatError
-from contracts.agreeing import AgreeingChain
 from contracts.chain import Chain
 from contracts.embedded import EmbeddedChain
 from contracts.ledger import Ledger, Pin
-from contracts.rpc import RpcChain
 from node.context import Context
 from node.errors import KeystoreError, SettingsError
 from node.home import Home, write_whole
@@ -92,7 +93,15 @@ def build_node(opened: Opened, ledger: Ledger, client: httpx.Client) -> Node:
     store = Store(opened.home.database_file, opened.keystore.vault, secrets.token_bytes)
     peers = HttpPeers(client, opened.settings.max_document_bytes)
     context = Context(
-        opened.home, opened.settings, opened.keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes
+        opened.home,
+        opened.settings,
+        opened.keystore,
+        store,
+        ledger,
+        LedgerView(ledger),
+        peers,
+        now,
+        secrets.token_bytes,
     )
     return Node(context)
 
@@ -135,6 +144,6 @@ class Api:
         write_whole(path, json.dumps({"url": self.url, "token": self.token}).encode(), mode=0o600)
 
 
-def application(node: Node, token: str) -> object:
+def application(node: Node, token: str) -> FastAPI:
     """The node's HTTP application."""
     return build_app(node, token)

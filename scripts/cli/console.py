@@ -71,7 +71,7 @@ def told() -> Iterator[None]:
         fail(f"{error.strerror or error}{where}; free the disk or check permissions, then try again", EXIT_INPUT)
     except httpx.HTTPError as error:
         fail(f"the service does not answer: {error}", EXIT_UNREACHABLE)
-    except Exception as error:  # noqa: BLE001 - re-raised unless it is one of ours
+    except Exception as error:
         problem = problem_of(error)
         if problem is None:
             raise

@@ -161,8 +161,10 @@ def revoke(
 @use_app.command()
 def algorithm(
     sql: Annotated[Path, typer.Argument(help="File with one SELECT over the table readings.")],
-    output: Annotated[list[str], typer.Option(help="name:type of a result column, in order; types integer, number, "
-                                                   "text, boolean, time.")],
+    output: Annotated[
+        list[str],
+        typer.Option(help="name:type of a result column, in order; types integer, number, text, boolean, time."),
+    ],
     out: Annotated[Path, typer.Option(help="Algorithm file to write.")],
     group_column: Annotated[str, typer.Option(help="Result column that is count(*) of its group.")] = "",
     parameter: Annotated[list[str] | None, typer.Option(help="name:type of a parameter.")] = None,

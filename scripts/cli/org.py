@@ -10,7 +10,7 @@ import typer
 
 from capsule.digest import document_digest
 from capsule.errors import InputError
-from capsule.ids import Address, Bytes32, Uscc
+from capsule.ids import Address, Digest, Uscc
 from contracts.deploy import deploy
 from contracts.roles import role_names, roles_from_names
 from node.errors import InputRefusedError
@@ -66,9 +66,7 @@ def deploy_contracts(
 ) -> None:
     """Operator: put the contract set on the chain, with this home's account as operator."""
     with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
-        directory = deploy(
-            chain, opened.keystore.account, confirmations=confirmations, finalized_tag=finalized_tag
-        )
+        directory = deploy(chain, opened.keystore.account, confirmations=confirmations, finalized_tag=finalized_tag)
         content = {
             "chain_id": chain.chain_id(),
             "genesis_hash": str(chain.block(0).hash),
@@ -91,7 +89,9 @@ def join(
             content = json.loads(pin.read_text(encoding="utf-8"))
             _join(home, content)
         except (ValueError, KeyError, TypeError, InputError) as error:
-            raise InputRefusedError(f"{pin} is no pin; ask the operator for the file that 'org deploy' wrote") from error
+            raise InputRefusedError(
+                f"{pin} is no pin; ask the operator for the file that 'org deploy' wrote"
+            ) from error
         show({"home": str(home), **content}, as_json)
 
 
@@ -180,7 +180,7 @@ def _join(home: Path, pin: dict[str, Any]) -> None:
     settings = replace(
         read_settings(home, {}),
         chain_id=int(pin["chain_id"]),
-        genesis_hash=Bytes32.parse(pin["genesis_hash"]),
+        genesis_hash=Digest.parse(pin["genesis_hash"]),
         directory=Address.parse(pin["directory"]),
     )
     write_whole(home / "dataspace.toml", render_settings(settings).encode())

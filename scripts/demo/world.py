@@ -1,4 +1,6 @@
-"""The organisations of the demo: nine homes in one process, one embedded chain, each node behind its own HTTP application."""
+"""The organisations of the demo: nine homes in one process, one embedded chain, each node behind its own HTTP
+application.
+"""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -87,9 +89,7 @@ class World:
         store = Store(home.database_file, keystore.vault, secrets.token_bytes)
         self._stack.callback(store.close)
         peers = HttpPeers(self._client, settings.max_document_bytes)
-        context = Context(
-            home, settings, keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes
-        )
+        context = Context(home, settings, keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes)
         node = Node(context)
         self.serve(f"{name}.demo", build_app(node, secrets.token_urlsafe(16)))
         member = Member(name, _code(), home.path, keystore, ledger, node)
