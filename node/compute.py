@@ -30,7 +30,7 @@ from contracts.errors import RevertedError
 from contracts.events import AccessGranted, UseOpened
 from contracts.structs import UseStatus
 from node.context import Context
-from node.errors import PeerAnswerError, RefusedError
+from node.errors import PeerAnswerError, PeerError, RefusedError
 from node.home import create_whole, write_whole
 from node.runtime.launch import run
 from node.runtime.measurement import measure
@@ -143,11 +143,18 @@ class Compute:
     def advance(self) -> tuple[Progress, ...]:
         """Moves every unfinished run on by as many steps as the final chain allows."""
         self._context.view.refresh()
-        return tuple(self._advance(row) for row in self._context.store.unfinished_runs())
+        return tuple(self._try(row) for row in self._context.store.unfinished_runs())
 
     def result_path(self, order: Digest) -> Path:
         """Where the sealed result of an order is kept."""
         return self._context.home.folder("results") / f"{order}.sealed"
+
+    def _try(self, row: RunRow) -> Progress:
+        """One run's next steps; a peer that can't be reached leaves it where it is, for the next round."""
+        try:
+            return self._advance(row)
+        except PeerError as error:
+            return Progress(Digest.parse(row.order_hash), row.state, str(error))
 
     def _advance(self, row: RunRow) -> Progress:
         order = Order.from_json(canonical.decode(row.order))
@@ -171,7 +178,7 @@ class Compute:
                 context.ledger.access.open_use(
                     order,
                     row.signature,
-                    measure(allow_unprotected=self._context.settings.allow_unprotected_runtime).digest,
+                    measure(allow_unprotected=context.settings.allow_unprotected_runtime).digest,
                     keys,
                 )
             except RevertedError as error:
@@ -233,15 +240,18 @@ class Compute:
         code = self._document("code", algorithm.code_hash)
         parameters = Parameters.from_json(canonical.decode(row.parameters))
         capsules = [self._capsule(opened) for opened in uses]
-        job = Job(
-            capsules=tuple(self._capsule_input(digest, position, opened) for position, opened in enumerate(uses)),
-            algorithm=algorithm,
-            code=str(code).encode(),
-            parameters=parameters,
-            result_key=bytes(order.result_key),
-            result_salt=context.entropy(32),
-            **self._sources(capsules),
-        )
+        try:
+            job = Job(
+                capsules=tuple(self._capsule_input(digest, position, opened) for position, opened in enumerate(uses)),
+                algorithm=algorithm,
+                code=str(code).encode(),
+                parameters=parameters,
+                result_key=bytes(order.result_key),
+                result_salt=context.entropy(32),
+                **self._sources(capsules),
+            )
+        except CapsuleError:
+            return Closing(CloseReason.CAPSULE_WRONG, NOTHING, NOTHING, 0)
         limits = Limits(
             wall_seconds=context.settings.run_seconds,
             cpu_seconds=context.settings.run_seconds,

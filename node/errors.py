@@ -142,14 +142,27 @@ class RuntimeFailedError(NodeError):
 
 
 class RuntimeRefusedError(NodeError):
-    """The runtime refuses a run. `reason` is one of a fixed list, so that it carries nothing of the data out."""
+    """The runtime refuses a run. `reason` is one of a fixed list, so that it carries nothing of the data out.
 
-    def __init__(self, kind: str, reason: str, holder: Address | None = None) -> None:
+    `holder` and `index` say whose share, and `capsule` which capsule of the job is at fault, where one is.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        reason: str,
+        *,
+        holder: Address | None = None,
+        index: int | None = None,
+        capsule: int | None = None,
+    ) -> None:
         by = "" if holder is None else f" (holder {holder})"
         super().__init__(f"the run is refused by its {kind} check: {reason}{by}")
         self.kind = kind
         self.reason = reason
         self.holder = holder
+        self.index = index
+        self.capsule = capsule
 
 
 class GuardError(RuntimeRefusedError):

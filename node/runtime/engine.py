@@ -1,0 +1,135 @@
+"""DuckDB, locked: tables held in memory, no files, no extensions, no settings, a bounded share of memory.
+
+Invariant: an engine's error message never leaves this module, since it may quote the data; only reason codes do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from capsule.algorithm import Algorithm, ColumnType, Parameters
+from capsule.canonical import Json
+from node.errors import RuntimeRefusedError
+from node.runtime.shape import Tree, check_groups, check_tree
+from node.runtime.sql import Statement
+
+__all__ = ["CONFIGURATION", "Answer", "Cell", "Engine"]
+
+Cell = bool | int | float | str | datetime | None
+
+# Set once when the engine opens and locked; the measurement covers it.
+CONFIGURATION: Final[dict[str, str]] = {
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "async_threads": "1",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+    "max_temp_directory_size": "0B",
+    "python_enable_replacements": "false",
+    "temp_directory": "",
+}
+
+_TYPES: Final[dict[str, ColumnType]] = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), ColumnType.INTEGER),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), ColumnType.INTEGER),
+    **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), ColumnType.NUMBER),
+    **dict.fromkeys(("DATE", "TIMESTAMP"), ColumnType.TIME),
+    "VARCHAR": ColumnType.TEXT,
+    "BOOLEAN": ColumnType.BOOLEAN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A result: column names with their types (None for a type that no manifest knows), and rows in order.
+
+    No more rows were fetched than asked for, so their number says "that many or more".
+    """
+
+    columns: tuple[tuple[str, ColumnType | None], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+class Engine:
+    """One connection over the tables of one run."""
+
+    def __init__(self, tables: Mapping[str, pa.Table], *, memory_bytes: int, threads: int) -> None:
+        settings = CONFIGURATION | {"memory_limit": f"{memory_bytes}B", "threads": str(threads)}
+        with _translated():
+            self._connection = duckdb.connect(":memory:", config=settings)
+            for name, table in tables.items():
+                self._connection.register(name, table)
+        self._tables = tuple(tables)
+
+    def check(self, statement: Statement, algorithm: Algorithm, min_group: int) -> None:
+        """Reads the statement with the engine's parser and checks what it would run; RuntimeRefusedError otherwise.
+
+        `min_group` above 1 asks for a group column that counts rows.
+        """
+        tree = self._tree(statement.text)
+        check_tree(tree, self._tables)
+        if min_group > 1:
+            if algorithm.group_column is None:
+                raise RuntimeRefusedError("algorithm", "groups")
+            check_groups(tree, self._tables, algorithm.group_column)
+
+    def run(self, statement: Statement, algorithm: Algorithm, parameters: Parameters, most_rows: int) -> Answer:
+        """Runs a checked statement and fetches at most `most_rows` rows."""
+        if statement.parameters != {column.name for column in algorithm.parameters}:
+            raise RuntimeRefusedError("algorithm", "parameter")
+        values = {column.name: _bound(parameters.values[column.name], column.type) for column in algorithm.parameters}
+        with _translated():
+            cursor = self._connection.execute(statement.text, values or None)
+            columns = tuple((str(entry[0]), _column_type(str(entry[1]))) for entry in cursor.description or ())
+            rows = cursor.fetchmany(most_rows)
+        return Answer(columns, tuple(tuple(row) for row in rows))
+
+    def _tree(self, text: str) -> Tree:
+        with _translated():
+            found = self._connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [text]).fetchone()
+        try:
+            document = json.loads(found[0]) if found else {}
+        except RecursionError:
+            raise RuntimeRefusedError("algorithm", "statement") from None
+        statements: Sequence[Mapping[str, Any]] = document.get("statements", ())
+        if document.get("error", True) or len(statements) != 1:
+            raise RuntimeRefusedError("algorithm", "statement")
+        tree: Tree = statements[0]["node"]
+        return tree
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The engine's errors as reason codes; their text stays here."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise RuntimeRefusedError("limits", "memory") from None
+    except (duckdb.Error, RuntimeError, ValueError, OverflowError):
+        raise RuntimeRefusedError("algorithm", "failed") from None
+
+
+def _column_type(name: str) -> ColumnType | None:
+    return _TYPES.get(name.partition("(")[0])
+
+
+def _bound(value: Json, kind: ColumnType) -> Cell:
+    """A parameter as the engine takes it: a time, in unix seconds, becomes a TIMESTAMP."""
+    if kind is ColumnType.TIME and isinstance(value, int | float):
+        try:
+            return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)).replace(tzinfo=None)
+        except OverflowError:
+            raise RuntimeRefusedError("algorithm", "parameter") from None
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise RuntimeRefusedError("algorithm", "parameter")

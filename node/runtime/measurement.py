@@ -1,0 +1,77 @@
+"""What a runtime is made of, as one digest: its code, its libraries, its interpreter, its confinement.
+
+Deterministic: one installation gives one measurement, wherever it stands and whenever it is asked; the compute node names it
+when it opens a use, the runtime again in its outcome. It is the compute node's word: level `software`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from capsule.canonical import Json
+from capsule.digest import document_digest
+from capsule.ids import Digest
+from node.errors import RuntimeFailedError
+from node.runtime import confine, engine
+from node.runtime.shape import FUNCTIONS
+
+__all__ = ["DEPENDENCIES", "Measurement", "measure"]
+
+DEPENDENCIES: Final = (
+    "cbor2",
+    "cryptography",
+    "duckdb",
+    "eth-utils",
+    "landlock",
+    "pyarrow",
+    "pycryptodome",
+    "PyNaCl",
+    "pyseccomp",
+    "rfc8785",
+    "sqlglot",
+)
+
+_ROOT: Final = Path(__file__).parents[2]
+_CODE: Final = ("capsule", "node/runtime")
+_FILES: Final = ("node/__init__.py", "node/errors.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The document, for who wants to know what changed, and its digest."""
+
+    document: Json
+    digest: Digest
+
+
+def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
+    """Measures the runtime under `root`. A node that would run it unprotected has another measurement than one that won't.
+
+    Raises RuntimeFailedError when a part can't be found.
+    """
+    try:
+        paths = sorted([path for folder in _CODE for path in (root / folder).rglob("*.py")] + [root / name for name in _FILES])
+        files: dict[str, Json] = {
+            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths
+        }
+        dependencies: dict[str, Json] = {name: metadata.version(name) for name in DEPENDENCIES}
+    except (OSError, metadata.PackageNotFoundError) as exc:
+        raise RuntimeFailedError(f"the runtime can't be measured ({type(exc).__name__}); install it again") from exc
+    document: dict[str, Json] = {
+        "kind": "dataspace/measurement",
+        "version": 1,
+        "files": files,
+        "dependencies": dependencies,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "machine": platform.machine(),
+        "confinement": dict(confine.CONFIGURATION),
+        "engine": dict(engine.CONFIGURATION),
+        "functions": sorted(FUNCTIONS),
+        "allow_unprotected": allow_unprotected,
+    }
+    return Measurement(document, document_digest("measurement", document))
