@@ -1,0 +1,180 @@
+"""A chain seen through two or more endpoints that must agree.
+
+Every answer about a block, call, log, receipt or proof is asked of all endpoints and compared; two that differ raise
+ChainDisagreementError with both answers. Endpoints may be a few blocks apart: the lowest head of all is the newest
+block here, and everything is asked at or below it. An endpoint that does not answer is passed over while two others do.
+Use endpoints of different organisations: agreement proves nothing about one operator's two nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from capsule.errors import InputError
+from capsule.ids import Address, Digest
+from contracts.chain import Block, Chain, RawLog, StorageProof, TxReceipt, Verification
+from contracts.errors import (
+    ChainDisagreementError,
+    ChainRefusedError,
+    ChainUnreachableError,
+    LedgerError,
+    NonceConflictError,
+    RevertedError,
+)
+
+__all__ = ["AgreeingChain"]
+
+_T = TypeVar("_T")
+_QUORUM: Final = 2
+_EVIDENCE_LENGTH: Final = 2_000
+
+
+class AgreeingChain:
+    """A `Chain` over at least two others. `lag`: how many blocks an endpoint may be behind the first of them."""
+
+    verification: Verification = "agreeing"
+
+    def __init__(self, chains: Sequence[Chain], *, lag: int = 5) -> None:
+        if len(chains) < _QUORUM:
+            raise InputError("agreement takes at least two endpoints")
+        if len({id(chain) for chain in chains}) != len(chains):
+            raise InputError("one endpoint given twice agrees with itself and proves nothing")
+        self._chains = tuple(chains)
+        self._lag = lag
+
+    def __repr__(self) -> str:
+        return f"AgreeingChain({', '.join(map(repr, self._chains))})"
+
+    # Blocks and receipts
+
+    def chain_id(self) -> int:
+        return self._agree("the chain id", lambda chain: chain.chain_id())
+
+    def head(self) -> Block:
+        """The newest block that all have; raises ChainDisagreementError when one is too far behind."""
+        return self._lowest("the newest block", lambda chain: chain.head(), self._lag)
+
+    def finalized(self) -> Block:
+        """The newest block that all call final."""
+        return self._lowest("the newest final block", lambda chain: chain.finalized(), None)
+
+    def block(self, number: int) -> Block:
+        return self._agree(f"block {number}", lambda chain: chain.block(number))
+
+    def logs(self, addresses: Sequence[Address], first: int, last: int) -> tuple[RawLog, ...]:
+        """Raises ChainRefusedError for blocks that not all endpoints have: half an answer looks like a whole one."""
+        head = self.head().number
+        if last > head:
+            raise ChainRefusedError(f"not all endpoints have block {last} yet; the newest that all have is {head}")
+        return self._agree(f"the logs of blocks {first} to {last}", lambda chain: chain.logs(addresses, first, last))
+
+    def receipt(self, transaction: Digest) -> TxReceipt | None:
+        """None also while not all endpoints have reached its block."""
+        # The head first: an endpoint that had the block by then must have the receipt.
+        answers = self._ask(lambda chain: (chain.head().number, chain.receipt(transaction)))
+        found = [(chain, receipt) for chain, (_, receipt) in answers if receipt is not None]
+        if not found:
+            return None
+        for chain, (head, receipt) in answers:
+            if receipt is None and head >= found[0][1].block_number:
+                evidence = [found[0], (chain, f"no receipt, at head {head}")]
+                raise self._disagreement(f"the receipt of {transaction}", evidence)
+        if len(found) < len(answers):
+            return None
+        return self._same(f"the receipt of {transaction}", found)
+
+    def block_receipts(self, number: int) -> tuple[TxReceipt, ...]:
+        return self._agree(f"the receipts of block {number}", lambda chain: chain.block_receipts(number))
+
+    # State
+
+    def call(self, to: Address, data: bytes, *, at: int | None = None, sender: Address | None = None) -> bytes:
+        number = self.head().number if at is None else at
+
+        def ask(chain: Chain) -> bytes | tuple[str, tuple[object, ...]]:
+            try:
+                return chain.call(to, data, at=number, sender=sender)
+            except RevertedError as error:
+                return error.name, error.arguments
+
+        answer = self._agree(f"the call 0x{data[:4].hex()} of {to} at block {number}", ask)
+        if isinstance(answer, bytes):
+            return answer
+        raise RevertedError(*answer)
+
+    def code(self, address: Address) -> bytes:
+        return self._agree(f"the code of {address}", lambda chain: chain.code(address))
+
+    def storage_proof(self, address: Address, slots: Sequence[int], block: int) -> StorageProof:
+        question = f"storage of {address} at block {block}"
+        return self._agree(question, lambda chain: chain.storage_proof(address, slots, block))
+
+    def nonce(self, account: Address) -> int:
+        """The highest: an endpoint may not have heard of the last transaction yet."""
+        return max(answer for _, answer in self._ask(lambda chain: chain.nonce(account)))
+
+    def balance(self, account: Address) -> int:
+        """The lowest, for the same reason."""
+        return min(answer for _, answer in self._ask(lambda chain: chain.balance(account)))
+
+    def gas_price(self) -> int:
+        return max(answer for _, answer in self._ask(lambda chain: chain.gas_price()))
+
+    def estimate_gas(self, sender: Address, to: Address | None, data: bytes, value: int) -> int:
+        return max(answer for _, answer in self._ask(lambda chain: chain.estimate_gas(sender, to, data, value)))
+
+    # Sending
+
+    def send(self, raw: bytes) -> Digest:
+        """To all of them: one that withholds a transaction must not be able to stop it. One taking it is enough."""
+        taken: Digest | None = None
+        failures: list[LedgerError] = []
+        for chain in self._chains:
+            try:
+                taken = chain.send(raw)
+            except (ChainUnreachableError, ChainRefusedError, NonceConflictError) as error:
+                failures.append(error)
+        if taken is not None:
+            return taken
+        # An endpoint that did not answer may have it all the same: that leaves doubt, the others' refusals do not.
+        raise next((error for error in failures if isinstance(error, ChainUnreachableError)), failures[0])
+
+    # Comparing
+
+    def _ask(self, question: Callable[[Chain], _T]) -> list[tuple[Chain, _T]]:
+        answers: list[tuple[Chain, _T]] = []
+        silent: list[str] = []
+        for chain in self._chains:
+            try:
+                answers.append((chain, question(chain)))
+            except ChainUnreachableError as error:
+                silent.append(str(error))
+        if len(answers) < _QUORUM:
+            raise ChainUnreachableError(f"fewer than {_QUORUM} endpoints answer: {'; '.join(silent)}")
+        return answers
+
+    def _agree(self, subject: str, question: Callable[[Chain], _T]) -> _T:
+        return self._same(subject, self._ask(question))
+
+    def _same(self, subject: str, answers: Sequence[tuple[Chain, _T]]) -> _T:
+        first = answers[0]
+        for other in answers[1:]:
+            if other[1] != first[1]:
+                raise self._disagreement(subject, (first, other))
+        return first[1]
+
+    def _lowest(self, subject: str, question: Callable[[Chain], Block], lag: int | None) -> Block:
+        answers = self._ask(question)
+        low = min(answers, key=lambda answer: answer[1].number)
+        high = max(answers, key=lambda answer: answer[1].number)
+        if lag is not None and high[1].number - low[1].number > lag:
+            raise self._disagreement(subject, (low, high))
+        same = self.block(low[1].number)
+        if same != low[1]:
+            raise self._disagreement(subject, (low, (low[0], same)))
+        return same
+
+    def _disagreement(self, subject: str, answers: Sequence[tuple[Chain, object]]) -> ChainDisagreementError:
+        evidence = tuple((repr(chain), repr(answer)[:_EVIDENCE_LENGTH]) for chain, answer in answers)
+        return ChainDisagreementError(subject, evidence)

@@ -1,0 +1,294 @@
+"""A chain behind one JSON-RPC endpoint.
+
+One endpoint can lie and leave things out: `verification` says so, unless the caller states that the node is its own.
+Logs are parsed with orjson straight into values; web3 serves for the transport alone. Every answer is taken for
+hostile: what is not of its type raises ChainIntegrityError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import orjson
+from eth_utils.crypto import keccak
+from web3 import HTTPProvider
+from web3.exceptions import Web3Exception
+from web3.types import RPCEndpoint, RPCResponse
+
+from capsule.errors import InputError
+from capsule.ids import Address, Digest
+from contracts.chain import Block, RawLog, StorageProof, TxReceipt, Verification
+from contracts.decode import decode_revert
+from contracts.errors import (
+    ChainIntegrityError,
+    ChainRefusedError,
+    ChainUnreachableError,
+    NonceConflictError,
+    RevertedError,
+)
+
+__all__ = ["RpcChain"]
+
+_Json = Any
+_EXECUTION_REVERTED: Final = 3
+
+
+class _Provider(HTTPProvider):
+    """web3's transport without its JSON, its retries (a send is never repeated unseen) and its cache."""
+
+    def encode_rpc_request(self, method: RPCEndpoint, params: Any) -> bytes:
+        return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": next(self.request_counter)})
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        return cast(RPCResponse, orjson.loads(raw_response))
+
+
+class RpcChain:
+    """A `Chain` behind `url` (http or https).
+
+    `timeout` is in seconds, for each request; `log_span` is how many blocks one look for logs covers, since nodes limit
+    it; `own_node` states that whoever runs this process also runs the node.
+    """
+
+    def __init__(self, url: str, timeout: float = 10.0, *, own_node: bool = False, log_span: int = 5_000) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError("an endpoint is an http or https URL")
+        self.verification: Verification = "own node" if own_node else "single unverified endpoint"
+        # Providers put API keys into path or query: neither is ever shown.
+        self._name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        self._log_span = log_span
+        self._provider = _Provider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
+        self._chain_id: int | None = None
+
+    def __repr__(self) -> str:
+        return f"RpcChain({self._name})"
+
+    # Blocks and receipts
+
+    def chain_id(self) -> int:
+        if self._chain_id is None:
+            self._chain_id = _number(self._ask("eth_chainId"))
+        return self._chain_id
+
+    def head(self) -> Block:
+        return self._block("latest")
+
+    def finalized(self) -> Block:
+        return self._block("finalized")
+
+    def block(self, number: int) -> Block:
+        block = self._block(hex(number))
+        if block.number != number:
+            raise ChainIntegrityError(f"{self!r} answered with block {block.number}, asked for {number}")
+        return block
+
+    def logs(self, addresses: Sequence[Address], first: int, last: int) -> tuple[RawLog, ...]:
+        found: list[RawLog] = []
+        wanted = {_hex(address): address for address in addresses}
+        for start in range(first, last + 1, self._log_span):
+            end = min(last, start + self._log_span - 1)
+            query = {"address": list(wanted), "fromBlock": hex(start), "toBlock": hex(end)}
+            answer = self._ask("eth_getLogs", query)
+            with _Reading(self, "eth_getLogs"):
+                logs = [_log(entry) for entry in answer]
+            if any(log.address not in wanted.values() or not start <= log.block_number <= end for log in logs):
+                raise ChainIntegrityError(f"{self!r} answered with logs that nobody asked for")
+            found += logs
+        found.sort(key=lambda log: (log.block_number, log.log_index))
+        return tuple(found)
+
+    def receipt(self, transaction: Digest) -> TxReceipt | None:
+        answer = self._ask("eth_getTransactionReceipt", _hex(transaction))
+        if answer is None:
+            return None
+        receipt = self._receipt(answer)
+        if receipt.transaction_hash != transaction:
+            raise ChainIntegrityError(f"{self!r} answered with the receipt of another transaction")
+        return receipt
+
+    def block_receipts(self, number: int) -> tuple[TxReceipt, ...]:
+        answer = self._ask("eth_getBlockReceipts", hex(number))
+        if answer is None:
+            raise ChainRefusedError(f"{self!r} has no block {number}")
+        with _Reading(self, "eth_getBlockReceipts"):
+            return tuple(self._receipt(entry) for entry in answer)
+
+    # State
+
+    def nonce(self, account: Address) -> int:
+        return _number(self._ask("eth_getTransactionCount", _hex(account), "pending"))
+
+    def balance(self, account: Address) -> int:
+        return _number(self._ask("eth_getBalance", _hex(account), "latest"))
+
+    def code(self, address: Address) -> bytes:
+        return _bytes(self._ask("eth_getCode", _hex(address), "latest"))
+
+    def gas_price(self) -> int:
+        return _number(self._ask("eth_gasPrice"))
+
+    def call(self, to: Address, data: bytes, *, at: int | None = None, sender: Address | None = None) -> bytes:
+        call = {"to": _hex(to), "data": _hex(data)}
+        if sender is not None:
+            call["from"] = _hex(sender)
+        return _bytes(self._ask("eth_call", call, "latest" if at is None else hex(at)))
+
+    def estimate_gas(self, sender: Address, to: Address | None, data: bytes, value: int) -> int:
+        call = {"from": _hex(sender), "data": _hex(data), "value": hex(value)}
+        if to is not None:
+            call["to"] = _hex(to)
+        return _number(self._ask("eth_estimateGas", call))
+
+    def storage_proof(self, address: Address, slots: Sequence[int], block: int) -> StorageProof:
+        keys = [_hex(slot.to_bytes(32, "big")) for slot in slots]
+        answer = self._ask("eth_getProof", _hex(address), keys, hex(block))
+        with _Reading(self, "eth_getProof"):
+            return _storage_proof(address, tuple(slots), block, answer)
+
+    # Sending
+
+    def send(self, raw: bytes) -> Digest:
+        digest = Digest(bytes(keccak(raw)))
+        try:
+            answer = self._ask("eth_sendRawTransaction", _hex(raw))
+        except (ChainRefusedError, RevertedError) as error:
+            # Nodes word "I have it already" each in its own way; that the node knows it is what counts.
+            if self._ask("eth_getTransactionByHash", _hex(digest)) is not None:
+                return digest
+            if "nonce too low" in str(error).lower():
+                raise NonceConflictError(f"{self!r}: another transaction took this nonce") from error
+            raise
+        if _bytes(answer) != digest:
+            raise ChainIntegrityError(f"{self!r} answered with the hash of another transaction")
+        return digest
+
+    # Asking
+
+    def _block(self, tag: str) -> Block:
+        answer = self._ask("eth_getBlockByNumber", tag, False)
+        if answer is None:
+            raise ChainRefusedError(f"{self!r} has no block {tag}")
+        with _Reading(self, "eth_getBlockByNumber"):
+            return Block(
+                number=_number(answer["number"]),
+                hash=Digest(_bytes(answer["hash"])),
+                parent_hash=Digest(_bytes(answer["parentHash"])),
+                timestamp=_number(answer["timestamp"]),
+                state_root=Digest(_bytes(answer["stateRoot"])),
+                receipts_root=Digest(_bytes(answer["receiptsRoot"])),
+                logs_bloom=_bytes(answer["logsBloom"]),
+            )
+
+    def _receipt(self, answer: _Json) -> TxReceipt:
+        with _Reading(self, "receipt"):
+            contract = answer.get("contractAddress")
+            return TxReceipt(
+                transaction_hash=Digest(_bytes(answer["transactionHash"])),
+                block_number=_number(answer["blockNumber"]),
+                block_hash=Digest(_bytes(answer["blockHash"])),
+                index=_number(answer["transactionIndex"]),
+                kind=_number(answer.get("type", "0x0")),
+                succeeded=_number(answer["status"]) == 1,
+                gas_used=_number(answer["gasUsed"]),
+                cumulative_gas_used=_number(answer["cumulativeGasUsed"]),
+                logs_bloom=_bytes(answer["logsBloom"]),
+                contract=Address(_bytes(contract)) if contract else None,
+                logs=tuple(_log(entry) for entry in answer["logs"]),
+            )
+
+    def _ask(self, method: str, *params: object) -> _Json:
+        try:
+            answer = self._provider.make_request(RPCEndpoint(method), list(params))
+        except (OSError, Web3Exception) as error:
+            raise ChainUnreachableError(f"{self!r} does not answer: {type(error).__name__}") from error
+        except orjson.JSONDecodeError as error:
+            raise ChainUnreachableError(f"{self!r} answered {method} with something that is no JSON") from error
+        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
+            raise ChainUnreachableError(f"{self!r} answered {method} with something that is no JSON-RPC")
+        if answer.get("error") is not None:
+            raise self._refusal(method, answer["error"])
+        return answer["result"]
+
+    def _refusal(self, method: str, error: _Json) -> RevertedError | ChainRefusedError:
+        if not isinstance(error, dict):
+            return ChainRefusedError(f"{self!r} refused {method}: {error!r:.200}")
+        message, data = str(error.get("message", "")), error.get("data")
+        if isinstance(data, dict):
+            data = data.get("data")
+        reverted = error.get("code") == _EXECUTION_REVERTED or "revert" in message.lower()
+        if reverted:
+            is_hex = isinstance(data, str) and data.startswith("0x")
+            return decode_revert(_bytes(data) if is_hex else b"")
+        return ChainRefusedError(f"{self!r} refused {method}: {message:.200}")
+
+
+class _Reading:
+    """Whatever goes wrong while reading an answer is the endpoint's fault."""
+
+    def __init__(self, chain: RpcChain, method: str) -> None:
+        self._what = f"{chain!r} answered {method} with values of the wrong type"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError, InputError)):
+            raise ChainIntegrityError(self._what) from error
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()
+
+
+def _bytes(text: _Json) -> bytes:
+    if not isinstance(text, str) or not text.startswith("0x"):
+        raise ChainIntegrityError("the endpoint answered with something that is no hex data")
+    try:
+        return bytes.fromhex(text[2:])
+    except ValueError as error:
+        raise ChainIntegrityError("the endpoint answered with something that is no hex data") from error
+
+
+def _number(text: _Json) -> int:
+    if not isinstance(text, str) or not text.startswith("0x"):
+        raise ChainIntegrityError("the endpoint answered with something that is no hex number")
+    try:
+        return int(text, 16)
+    except ValueError as error:
+        raise ChainIntegrityError("the endpoint answered with something that is no hex number") from error
+
+
+def _log(entry: _Json) -> RawLog:
+    # The busiest function here: no calls that can be spared.
+    fromhex = bytes.fromhex
+    return RawLog(
+        Address(fromhex(entry["address"][2:])),
+        tuple([fromhex(topic[2:]) for topic in entry["topics"]]),
+        fromhex(entry["data"][2:]),
+        int(entry["blockNumber"], 16),
+        Digest(fromhex(entry["blockHash"][2:])),
+        Digest(fromhex(entry["transactionHash"][2:])),
+        int(entry["logIndex"], 16),
+    )
+
+
+def _storage_proof(address: Address, slots: tuple[int, ...], block: int, answer: _Json) -> StorageProof:
+    found = answer["storageProof"]
+    if len(found) != len(slots) or [_number(entry["key"]) for entry in found] != list(slots):
+        raise ValueError("proofs for other slots")
+    return StorageProof(
+        address=address,
+        block_number=block,
+        nonce=_number(answer["nonce"]),
+        balance=_number(answer["balance"]),
+        code_hash=Digest(_bytes(answer["codeHash"])),
+        storage_hash=Digest(_bytes(answer["storageHash"])),
+        account_proof=tuple(_bytes(node) for node in answer["accountProof"]),
+        slots=slots,
+        values=tuple(_number(entry["value"]).to_bytes(32, "big") for entry in found),
+        proofs=tuple(tuple(_bytes(node) for node in entry["proof"]) for entry in found),
+    )
