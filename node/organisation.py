@@ -1,5 +1,6 @@
 """One organisation's node: its roles around one context, and the work that waits for it on the chain."""
 
+import threading
 from dataclasses import dataclass
 
 from capsule.box_statement import box_key_statement
@@ -33,6 +34,7 @@ class Node:
         self.access = Access(context)
         self.ordering = Ordering(context)
         self.compute = Compute(context)
+        self._turn = threading.Lock()
 
     def announce(self, endpoint: str) -> None:
         """Sets this organisation's keys and endpoint on chain, where they are not what they should be."""
@@ -47,7 +49,8 @@ class Node:
 
     def work(self) -> Work:
         """One round: decide on open uses as a holder, move runs on as a compute node."""
-        return Work(self.custody.decide_open_uses(), self.compute.advance())
+        with self._turn:
+            return Work(self.custody.decide_open_uses(), self.compute.advance())
 
     def _has_keys(self) -> bool:
         context = self.context

@@ -4,6 +4,7 @@ Nothing that is not final enters, so nothing has to be undone. The view is rebui
 decisions re-read the state that they depend on from the chain itself.
 """
 
+import threading
 from collections.abc import Iterable
 
 from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, GrantId, RequestId, UseId
@@ -40,6 +41,7 @@ class LedgerView:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._turn = threading.Lock()
         self._next_block = 0
         self.final: Block | None = None
         self.versions: dict[tuple[AssetId, int], CapsulePublished] = {}
@@ -58,15 +60,16 @@ class LedgerView:
 
     def refresh(self) -> tuple[Event, ...]:
         """Takes in the events up to the final block and returns them."""
-        final = self._ledger.final_block()
         fresh: list[Event] = []
-        while self._next_block <= final.number:
-            last = min(self._next_block + BLOCKS_PER_READ - 1, final.number)
-            events = self._ledger.events(self._next_block, last)
-            self._fold(events)
-            fresh.extend(events)
-            self._next_block = last + 1
-        self.final = final
+        with self._turn:
+            final = self._ledger.final_block()
+            while self._next_block <= final.number:
+                last = min(self._next_block + BLOCKS_PER_READ - 1, final.number)
+                events = self._ledger.events(self._next_block, last)
+                self._fold(events)
+                fresh.extend(events)
+                self._next_block = last + 1
+            self.final = final
         return tuple(fresh)
 
     def version(self, asset: AssetId, number: int) -> CapsulePublished:

@@ -1,0 +1,52 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capsule.ids import Address, Digest
+from node.errors import SettingsError
+from node.settings import Settings, render_settings
+
+FULL = Settings(
+    chain_urls=("http://127.0.0.1:8545", 'http://x/"quoted"'),
+    chain_id=31337,
+    genesis_hash=Digest(bytes(range(32))),
+    directory=Address(bytes(range(20))),
+    endpoint="https://node.example",
+    port=9000,
+    poll_seconds=0.25,
+    trust_single_endpoint=True,
+)
+
+
+def test_settings_read_back_what_was_written() -> None:
+    assert Settings.load(render_settings(FULL), {}) == FULL
+    assert Settings.load(render_settings(Settings()), {}) == Settings()
+
+
+def test_environment_overrides_the_file() -> None:
+    settings = Settings.load("port = 1\n", {"DATASPACE_PORT": "2", "DATASPACE_CHAIN_URLS": "http://a, http://b"})
+    assert settings.port == 2
+    assert settings.chain_urls == ("http://a", "http://b")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("prot = 1", "prot"),
+        ('port = "many"', "port"),
+        ('directory = "0x12"', "directory"),
+        ('trust_single_endpoint = "perhaps"', "trust_single_endpoint"),
+        ("port = ", "dataspace.toml"),
+    ],
+)
+def test_wrong_settings_are_named(text: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        Settings.load(text, {})
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_settings_or_a_settings_error(text: str) -> None:
+    try:
+        Settings.load(text, {})
+    except SettingsError:
+        pass
