@@ -48,8 +48,8 @@ class Header:
     """A capsule's header. Sizes in bytes, `sealed_at` in unix seconds.
 
     `schema` says what the plaintext holds ({"time_column", "columns": [{"name", "unit"}]} for tables, else {});
-    `lineage` names the roots of the capsules it was derived from, `source` and `devices` where its readings come from, as
-    declared.
+    `lineage` names the roots of the capsules it was derived from, `source` and `devices` where its readings come
+    from, as declared.
     """
 
     capsule_id: bytes

@@ -80,8 +80,8 @@ def seal(
 ) -> Sealed:
     """Writes a capsule of what `source` holds from its position on.
 
-    `signer` holds the provider's signing key; capsule id and content key come from `entropy`. Raises InputError when the
-    source has more or fewer bytes than the plan says.
+    `signer` holds the provider's signing key; capsule id and content key come from `entropy`. Raises InputError when
+    the source has more or fewer bytes than the plan says.
     """
     header = Header(
         capsule_id=_drawn(entropy, CAPSULE_ID_SIZE),
