@@ -204,7 +204,7 @@ def read_frame(data: bytes) -> UnverifiedFrame:
     sequence, mark = header.get(_SEQUENCE), header.get(_MARK)
     if type(sequence) is not int or not 1 <= sequence <= MAX_SEQUENCE:
         raise FormatError("frame sequence is not an integer within 1 to 2^53 - 1")
-    if mark not in _MARKS:
+    if not isinstance(mark, str) or mark not in _MARKS:
         raise FormatError(f"{mark!r:.40} is no mark")
     previous = _digest(header, _PREVIOUS)
     if (sequence == 1) != (previous == FIRST_PREVIOUS):

@@ -316,7 +316,7 @@ def _record(data: bytes, at: int, base: _Base) -> tuple[_Fields, int]:
 def _value(fields: Mapping[int | str, Cbor], label: int, base: _Base) -> _Value:
     if label == _VALUE:
         value = _number(fields, _VALUE)
-        return value if base.value is None else base.value + value
+        return value if base.value is None else _checked(base.value + value, _VALUE)
     value_of_kind = fields[label]
     if not isinstance(value_of_kind, _VALUES[label]):
         raise FormatError(f"SenML field {label} is of another type")
@@ -324,7 +324,10 @@ def _value(fields: Mapping[int | str, Cbor], label: int, base: _Base) -> _Value:
 
 
 def _number(fields: Mapping[int | str, Cbor], label: int) -> Reading:
-    value = fields[label]
+    return _checked(fields[label], label)
+
+
+def _checked(value: Cbor, label: int) -> Reading:
     if type(value) is int and -_INT64 <= value < _INT64:
         return value
     if type(value) is float and isfinite(value):
