@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -44,19 +45,20 @@ def deploy(
     `admin_delay` are the seconds between the two steps of replacing the admin. Raises DeployError.
     """
     sender = Sender(chain, operator, EventDecoder({}), patience)
-    participants = _create(sender, "Participants", admin_delay, operator.address)
-    assets = _create(sender, "Assets", participants)
-    entries = {
-        "Participants": participants,
-        "Assets": assets,
-        "Access": _create(sender, "Access", participants, assets),
-        "Devices": _create(sender, "Devices", participants),
-        "OperationLog": _create(sender, "OperationLog", participants),
-    }
-    address = _create(sender, "Directory", chain.block(0).hash, confirmations, finalized_tag)
-    directory = Directory(chain, address, Sender(chain, operator, EventDecoder({address: "Directory"}), patience))
-    for name, entry in entries.items():
-        directory.set_entry(name, entry)
+    genesis = chain.block(0).hash
+    # In threads, so that contracts that do not wait for each other share a block.
+    with ThreadPoolExecutor(max_workers=5) as pool:
+        created = pool.submit(_create, sender, "Directory", genesis, confirmations, finalized_tag)
+        participants = _create(sender, "Participants", admin_delay, operator.address)
+        others = {
+            name: pool.submit(_create, sender, name, participants) for name in ("Assets", "Devices", "OperationLog")
+        }
+        entries = {"Participants": participants, **{name: made.result() for name, made in others.items()}}
+        entries["Access"] = _create(sender, "Access", participants, entries["Assets"])
+        address = created.result()
+        directory = Directory(chain, address, sender)
+        for entered in [pool.submit(directory.set_entry, name, entry) for name, entry in entries.items()]:
+            entered.result()
     return address
 
 
