@@ -108,6 +108,7 @@ def verify_frame_receipt(signed: SignedFrameReceipt, key: PublicKey, domain: Dom
         key.verify_suite(signed.suite).verify(domain.statement(_STATEMENT, signed.receipt.hash), signed.signature)
     except VerificationError as exc:
         raise VerificationError(
-            f"receipt for frame {signed.receipt.frame} is not signed by gateway {signed.receipt.gateway}", exc.evidence
+            f"receipt for frame {signed.receipt.frame} is not signed by gateway {signed.receipt.gateway}",
+            exc.evidence or str(exc),
         ) from exc
     return signed.receipt

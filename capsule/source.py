@@ -43,7 +43,7 @@ MEDIA_TYPE: Final = "application/vnd.dataspace.frames+cbor"
 
 _KIND: Final = "dataspace/source"
 _VERSION: Final = 1
-_CHUNK_BYTES: Final = 4 << 20
+_CHUNK_BYTES: Final = 1 << 20
 _MAX_ITEM_BYTES: Final = 2 << 20
 """Of the header, and of a frame with its proof."""
 
