@@ -1,0 +1,194 @@
+"""The auditor's index: the events of one ledger up to a final block, raw and read, and a digest over all of it.
+
+Invariants: rows stand in chain order and are read again from the raw log whenever rules run, so that a changed record
+shows; two indexes of the same ledger and block have the same content and the same digest, whoever built them and
+however often they were interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from audit.errors import StoreError
+from audit.ledger_state import fold
+from audit.notation import claim_from_json, claim_json, identity_from_json, identity_json, tip_from_json, tip_json
+from audit.picture import Claim, Entry, Identity, State, Tip
+from audit.record import body
+from audit.store import LogRow, Store
+from capsule import canonical
+from capsule.canonical import Json
+from capsule.errors import FormatError, InputError
+from capsule.ids import Address, Digest
+from contracts.chain import RawLog
+from contracts.decode import EventDecoder
+from contracts.errors import ChainIntegrityError
+from contracts.events import AssetEvent, DeviceEvent, SequencedEvent
+
+__all__ = ["Index", "Summary"]
+
+_SCHEMA: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an index holds: number of events, last block, digest over the content."""
+
+    events: int
+    tip: Tip
+    digest: Digest
+
+
+class Index:
+    """One index. Not for several threads at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        facts = store.facts()
+        if facts and facts.get("schema") != _SCHEMA:
+            raise StoreError(f"the index has schema {facts.get('schema')}, not {_SCHEMA}; rebuild it")
+        try:
+            self._identity = identity_from_json(_value(facts["identity"])) if facts else None
+            self._tip = tip_from_json(_value(facts["tip"])) if "tip" in facts else None
+            self._claim = claim_from_json(_value(facts["claim"])) if "claim" in facts else None
+        except (KeyError, FormatError) as exc:
+            raise StoreError("the index is damaged: its facts do not read; rebuild it") from exc
+
+    @classmethod
+    def open(cls, path: Path | None) -> Index:
+        """The index in a database file, made where there is none; in memory for None. Raises StoreError."""
+        return cls(Store(path))
+
+    def close(self) -> None:
+        self._store.close()
+
+    @property
+    def identity(self) -> Identity:
+        """Which ledger this index is of; StoreError while it is empty."""
+        if self._identity is None:
+            raise StoreError("the index is empty; rebuild it from a chain first")
+        return self._identity
+
+    @property
+    def tip(self) -> Tip | None:
+        """The last block covered, None while the index is empty."""
+        return self._tip
+
+    def begin(self, identity: Identity) -> None:
+        """Binds an empty index to a ledger; StoreError when it is of another one."""
+        if self._identity is None:
+            self._store.append((), {"schema": _SCHEMA, "identity": _text(identity_json(identity))})
+            self._identity = identity
+        elif identity_json(self._identity) != identity_json(identity):
+            raise StoreError("the index is of another ledger (chain, Directory or contracts differ)")
+
+    def append(self, entries: Sequence[Entry], tip: Tip, claim: Claim | None = None) -> None:
+        """Adds the events of the blocks after the present tip up to `tip`, all or nothing.
+
+        `claim`: the heads that the endpoint gives for `tip`.
+        """
+        facts = {"tip": _text(tip_json(tip))}
+        if claim is not None:
+            facts["claim"] = _text(claim_json(claim))
+        self._store.append([_row(entry) for entry in entries], facts)
+        self._tip = tip
+        self._claim = claim or self._claim
+
+    def entries(self, last_block: int | None = None) -> Iterator[Entry]:
+        """Events in chain order, read again from the raw logs. Raises StoreError for a row that does not read."""
+        addresses = self.identity.contracts
+        decoder = EventDecoder({address: name for name, address in addresses.items()})
+        for row in self._store.logs(last_block):
+            try:
+                event = decoder.decode(_log(row, addresses[row.contract]))
+            except (ChainIntegrityError, InputError, KeyError) as exc:
+                raise StoreError(f"the index is damaged at block {row.block_number}, log {row.log_index}") from exc
+            if not isinstance(event, SequencedEvent) or body(event).decode() != row.body:
+                raise StoreError(f"the index was changed at block {row.block_number}, log {row.log_index}")
+            yield Entry(row.contract, event, row.time)
+
+    def state(self, *claims: Claim) -> State:
+        """The state at the tip, with the endpoint's claim and these."""
+        if self._tip is None:
+            raise StoreError("the index is empty; rebuild it from a chain first")
+        own = (self._claim,) if self._claim is not None and self._claim.block == self._tip.number else ()
+        return fold(self.entries(), self.identity, self._tip, (*own, *claims))
+
+    def digest(self, last_block: int | None = None) -> Digest:
+        """SHA-256 over identity and rows up to a block, each field with its length before it."""
+        running = hashlib.sha256(b"dataspace/audit-index/1\x00")
+        running.update(canonical.encode(identity_json(self.identity)))
+        for row in self._store.logs(last_block):
+            fields = (
+                row.contract.encode(),
+                row.event.encode(),
+                _number(row.block_number),
+                _number(row.log_index),
+                row.block_hash.encode(),
+                _number(row.time),
+                row.transaction_hash.encode(),
+                row.topics,
+                row.data,
+                row.body.encode(),
+            )
+            for field in fields:
+                running.update(_number(len(field)))
+                running.update(field)
+        return Digest(running.digest())
+
+    def summary(self) -> Summary:
+        """Counts and digest at the tip."""
+        if self._tip is None:
+            raise StoreError("the index is empty; rebuild it from a chain first")
+        return Summary(self._store.count(), self._tip, self.digest())
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+def _row(entry: Entry) -> LogRow:
+    event, log = entry.event, entry.event.log
+    match event:
+        case AssetEvent(asset=subject, asset_seq=subject_seq) | DeviceEvent(device=subject, device_seq=subject_seq):
+            named, number = str(subject), subject_seq
+        case _:
+            named, number = "", 0
+    return LogRow(
+        block_number=log.block_number,
+        log_index=log.log_index,
+        block_hash=str(log.block_hash),
+        time=entry.time,
+        transaction_hash=str(log.transaction_hash),
+        contract=entry.contract,
+        event=type(event).__name__,
+        seq=event.seq,
+        subject=named,
+        subject_seq=number,
+        topics=b"".join(log.topics),
+        data=log.data,
+        body=body(event).decode(),
+    )
+
+
+def _log(row: LogRow, address: Address) -> RawLog:
+    return RawLog(
+        address=address,
+        topics=tuple(row.topics[at : at + 32] for at in range(0, len(row.topics), 32)),
+        data=row.data,
+        block_number=row.block_number,
+        block_hash=Digest.parse(row.block_hash),
+        transaction_hash=Digest.parse(row.transaction_hash),
+        log_index=row.log_index,
+    )
+
+
+def _text(value: Json) -> str:
+    return canonical.encode(value).decode()
+
+
+def _value(text: str) -> Json:
+    return canonical.decode(text.encode())

@@ -1,0 +1,232 @@
+"""Documents as the rules see them: read once, held against the digest that names them on chain, typed.
+
+A paper is the value, or `Absent` (nobody served it), or `Odd` (what was served is something else, with the reason).
+Rules judge only what is there and right; that something is absent or odd is a finding of its own.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Protocol, TypeVar, cast
+
+from audit.device_statement import DeviceStatement
+from audit.documents import Documents, Reference
+from audit.picture import Anchor, Asset, Closing, Decision, Device, Grant, State, Use, Version
+from audit.picture import Deal as LedgerDeal
+from capsule import canonical
+from capsule.accusation import Accusation
+from capsule.agreement import Agreement
+from capsule.batch import Batch, BatchDocument, verify_batch
+from capsule.canonical import Json
+from capsule.deal import Deal
+from capsule.decision import SignedDecision
+from capsule.digest import document_digest
+from capsule.errors import CapsuleError, VerificationError
+from capsule.header import Header
+from capsule.ids import Address, Bytes32, Digest
+from capsule.opening import verify as verify_capsule
+from capsule.receipt import SignedReceipt
+
+__all__ = ["Absent", "Odd", "Papers", "Patience", "Policy"]
+
+
+class _Digested(Protocol):
+    @property
+    def hash(self) -> Digest: ...
+
+
+_T = TypeVar("_T")
+_D = TypeVar("_D", bound=_Digested)
+# Too large to carry along; what matters of a capsule stands in its header.
+_NOT_KEPT: Final = frozenset({"capsule"})
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nobody who must have it serves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """What is served under this name is something else."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy document with the digest that its version names; whether it compiles is for a rule to say."""
+
+    document: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long others may take, in seconds of chain time.
+
+    `document`: to serve a document after the event that names it; `anchor`: to anchor a frame after signing for it.
+    """
+
+    document: int = 0
+    anchor: int = 3600
+
+
+class Papers:
+    """All papers of one ledger. Every document is fetched at most once."""
+
+    def __init__(self, state: State, documents: Documents, patience: Patience | None = None) -> None:
+        self.patience = patience or Patience()
+        self._state = state
+        self._documents = documents
+        self._read: dict[tuple[str, bytes, object], object] = {}
+        self._served: dict[tuple[str, Bytes32], bytes] = {}
+
+    @property
+    def served(self) -> Mapping[tuple[str, Bytes32], bytes]:
+        """What was fetched so far, by kind and name; capsule files left out."""
+        return MappingProxyType(self._served)
+
+    def policy(self, version: Version) -> Policy | Absent | Odd:
+        def read(data: bytes) -> Policy:
+            document = _json(data)
+            _same(document_digest("policy", document), version.policy_hash)
+            return Policy(document)
+
+        return self._paper(self.policy_reference(version), read)
+
+    def deal(self, deal: LedgerDeal) -> Deal | Absent | Odd:
+        return self._paper(self.deal_reference(deal), lambda data: _digested(Deal.from_json(_json(data)), deal.hash))
+
+    def agreement(self, grant: Grant) -> Agreement | Absent | Odd:
+        return self._paper(
+            self.agreement_reference(grant),
+            lambda data: _digested(Agreement.from_json(_json(data)), grant.agreement_hash),
+        )
+
+    def receipt(self, use: Use, closing: Closing) -> SignedReceipt | Absent | Odd:
+        def read(data: bytes) -> SignedReceipt:
+            signed = SignedReceipt.from_json(_json(data))
+            _same(signed.receipt.hash, closing.receipt_hash)
+            return signed
+
+        return self._paper(self.receipt_reference(use, closing), read)
+
+    def accusation(self, use: Use, closing: Closing) -> Accusation | Absent | Odd:
+        return self._paper(
+            self.accusation_reference(use, closing),
+            lambda data: _digested(Accusation.from_json(_json(data)), closing.receipt_hash),
+        )
+
+    def decision(self, decision: Decision) -> SignedDecision | Absent | Odd:
+        def read(data: bytes) -> SignedDecision:
+            signed = SignedDecision.from_json(_json(data))
+            _same(signed.decision.hash, decision.decision_hash)
+            return signed
+
+        return self._paper(self.decision_reference(decision), read)
+
+    def batch(self, anchor: Anchor) -> BatchDocument | Absent | Odd:
+        anchored = Batch(
+            gateway=anchor.gateway,
+            number=anchor.batch.number,
+            predecessor=anchor.batch.predecessor,
+            frames_root=anchor.batch.frames_root,
+            index_root=anchor.batch.index_root,
+            incidents_root=anchor.batch.incidents_root,
+            size=anchor.batch.size,
+        )
+        return self._paper(
+            self.batch_reference(anchor), lambda data: verify_batch(BatchDocument.from_bytes(data), anchored), anchored
+        )
+
+    def capsule(self, asset: Asset, version: Version) -> Header | Absent | Odd:
+        domain = self._state.identity.domain
+
+        def read(data: bytes) -> Header:
+            header = verify_capsule(io.BytesIO(data), root=version.capsule_root, domain=domain).header
+            if len(data) != version.capsule_size:
+                raise VerificationError(f"it has {len(data)} bytes, published are {version.capsule_size}")
+            told = (header.asset, header.policy_hash, header.provider)
+            if told != (asset.id, version.policy_hash, asset.provider):
+                raise VerificationError("its header names another asset, policy or provider")
+            return header
+
+        return self._paper(self.capsule_reference(asset, version), read, (asset.id, version.number))
+
+    def statement(self, device: Device) -> DeviceStatement | Absent | Odd:
+        def read(data: bytes) -> DeviceStatement:
+            statement = DeviceStatement.from_json(_json(data))
+            _same(statement.device, device.id)
+            return statement
+
+        return self._paper(Reference("device-statement", device.id, (device.owner,)), read)
+
+    # Who must have what
+
+    def policy_reference(self, version: Version) -> Reference:
+        holders = version.deals[-1].holders if version.deals else ()
+        return Reference("policy", version.policy_hash, self._provider(version.asset) + holders[1:])
+
+    def deal_reference(self, deal: LedgerDeal) -> Reference:
+        return Reference("deal", deal.hash, deal.holders)
+
+    def agreement_reference(self, grant: Grant) -> Reference:
+        return Reference("agreement", grant.agreement_hash, (*self._provider(grant.asset), grant.buyer))
+
+    def receipt_reference(self, use: Use, closing: Closing) -> Reference:
+        grant = self._state.grants.get(use.grant)
+        buyer = () if grant is None else (grant.buyer,)
+        return Reference("receipt", closing.receipt_hash, (use.order.compute_node, *buyer))
+
+    def accusation_reference(self, use: Use, closing: Closing) -> Reference:
+        return Reference("accusation", closing.receipt_hash, (use.order.compute_node,))
+
+    def decision_reference(self, decision: Decision) -> Reference:
+        return Reference("decision", decision.decision_hash, (decision.holder,))
+
+    def batch_reference(self, anchor: Anchor) -> Reference:
+        return Reference("batch", anchor.batch.frames_root, (anchor.gateway,))
+
+    def capsule_reference(self, asset: Asset, version: Version) -> Reference:
+        return Reference("capsule", version.capsule_root, (asset.provider,))
+
+    def _provider(self, asset: Bytes32) -> tuple[Address, ...]:
+        known = self._state.assets.get(asset)  # type: ignore[call-overload]
+        return () if known is None else (known.provider,)
+
+    def _paper(self, reference: Reference, read: Callable[[bytes], _T], against: object = None) -> _T | Absent | Odd:
+        """The paper that `reference` names, read once for each thing that it is held `against`."""
+        name = (reference.kind, bytes(reference.key), against)
+        if name not in self._read:
+            self._read[name] = self._fetched(reference, read)
+        return cast("_T | Absent | Odd", self._read[name])
+
+    def _fetched(self, reference: Reference, read: Callable[[bytes], _T]) -> _T | Absent | Odd:
+        data = self._served.get((reference.kind, reference.key))
+        if data is None:
+            data = self._documents.fetch(reference)
+        if data is None:
+            return Absent()
+        if reference.kind not in _NOT_KEPT:
+            self._served[reference.kind, reference.key] = data
+        try:
+            return read(data)
+        except CapsuleError as exc:
+            return Odd(str(exc))
+
+
+def _json(data: bytes) -> Json:
+    return canonical.decode(data)
+
+
+def _digested(value: _D, stated: Bytes32) -> _D:
+    _same(value.hash, stated)
+    return value
+
+
+def _same(computed: Bytes32, stated: Bytes32) -> None:
+    if computed != stated:
+        raise VerificationError("it has another digest", f"computed {computed}, on chain {stated}")

@@ -1,0 +1,494 @@
+"""The ledger at one block as frozen values: what `ledger_state.fold` makes of the events and the rules read.
+
+Nothing here judges. What an event said is kept as said, with its place, also where it contradicts another event; an
+event that speaks of something no earlier event made is an `Orphan`. Times are block times in unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from capsule.digest import Domain
+from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, FleetId, GrantId, OpeningId, RequestId, Uscc, UseId
+from capsule.order import Order
+from capsule.terms import Terms
+from contracts.events import SequencedEvent
+from contracts.roles import Role
+from contracts.structs import Batch, Pin
+
+__all__ = [
+    "Acceptance",
+    "Anchor",
+    "Asset",
+    "Break",
+    "Claim",
+    "Closing",
+    "Deal",
+    "Decision",
+    "Device",
+    "DeviceKey",
+    "Entry",
+    "Expiry",
+    "Fleet",
+    "Grant",
+    "Identity",
+    "Keys",
+    "LogHead",
+    "Mark",
+    "Opening",
+    "Orphan",
+    "Participant",
+    "Place",
+    "Request",
+    "Revocation",
+    "Running",
+    "Standing",
+    "State",
+    "Tip",
+    "Use",
+    "Version",
+]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where an event stands: block, position of its log in the block, block time, transaction. Sorts in chain order."""
+
+    block: int
+    position: int
+    time: int
+    transaction: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the index: which contract emitted it, and the time of its block."""
+
+    contract: str
+    event: SequencedEvent
+    time: int
+
+    @property
+    def place(self) -> Place:
+        log = self.event.log
+        return Place(log.block_number, log.log_index, self.time, log.transaction_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which ledger this is. `contracts` by name, the Directory among them."""
+
+    domain: Domain
+    genesis_hash: Digest
+    contracts: Mapping[str, Address]
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The last block that the index covers."""
+
+    number: int
+    hash: Digest
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Events `first` to `last` of a contract, or of one subject of it, are missing or there twice."""
+
+    first: int
+    last: int
+    what: Literal["missing", "repeated"]
+    subject: Bytes32 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody's word for the heads after a block: `source` is "endpoint" or "checkpoint".
+
+    `heads` by contract name; under "<contract>.places" the running digest over places, where the source gives it.
+    """
+
+    source: str
+    block: int
+    block_hash: Digest
+    heads: Mapping[str, tuple[Digest, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the events of a contract add up to so far.
+
+    `head` and `seq` as the contract keeps them (ISequenced); `places` runs over what a head leaves out: where each
+    event stands, that is block, block time, transaction and position.
+    """
+
+    head: Digest
+    seq: int
+    places: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One contract's events: the mark at the tip, and `at` each block that a claim is about; and what is missing."""
+
+    now: Mark
+    at: Mapping[int, Mark]
+    breaks: tuple[Break, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An event that speaks of something which no earlier event made. `kind` and `id` name the missing thing."""
+
+    event: str
+    place: Place
+    kind: str
+    id: str
+
+
+# Participants
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Status and roles of an organisation from a place on."""
+
+    since: Place
+    active: bool
+    roles: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys from a place on. `distrusted_from`, if not zero: signatures after this time count for nothing."""
+
+    since: Place
+    suite: int
+    signing_key: bytes
+    box_key: Bytes32
+    box_key_signature: bytes
+    distrusted_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """An organisation and all it ever was."""
+
+    account: Address
+    uscc: Uscc
+    identity_hash: Digest
+    admitted: Place
+    standings: tuple[Standing, ...]
+    keys: tuple[Keys, ...] = ()
+    endpoint: str = ""
+
+    def is_active(self, place: Place, role: Role) -> bool:
+        """Whether it was active with all of these roles just before the event at `place`."""
+        standing = _last(self.standings, place)
+        return standing is not None and standing.active and standing.roles & role == role
+
+    def keys_at(self, place: Place) -> Keys | None:
+        """The keys that served at `place`; None before the first."""
+        return _last(self.keys, place)
+
+
+class _Period(Protocol):
+    @property
+    def since(self) -> Place: ...
+
+
+_P = TypeVar("_P", bound=_Period)
+
+
+def _last(periods: tuple[_P, ...], place: Place) -> _P | None:
+    return next((period for period in reversed(periods) if period.since < place), None)
+
+
+# Assets
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A holder stated that it holds and checked its share."""
+
+    holder: Address
+    index: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """Who holds which share of a version's key. `holders[0]` is the provider."""
+
+    asset: AssetId
+    version: int
+    number: int
+    hash: Digest
+    threshold: int
+    provider_required: bool
+    waiting_seconds: int
+    holders: tuple[Address, ...]
+    place: Place
+    accepted: tuple[Acceptance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One published capsule of an asset."""
+
+    asset: AssetId
+    number: int
+    capsule_root: Digest
+    capsule_size: int
+    policy_hash: Digest
+    terms_hash: Digest
+    metadata_hash: Digest
+    terms: Terms
+    place: Place
+    deals: tuple[Deal, ...] = ()
+
+    def deal_at(self, place: Place) -> Deal | None:
+        """The deal in force just before the event at `place`."""
+        return next((deal for deal in reversed(self.deals) if deal.place < place), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """What is offered. `versions` in the order they were published."""
+
+    id: AssetId
+    provider: Address
+    metadata_hash: Digest
+    place: Place
+    versions: tuple[Version, ...] = ()
+    retired: Place | None = None
+
+    def version(self, number: int) -> Version | None:
+        return next((version for version in self.versions if version.number == number), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Holders are asked for the shares of a deal, so that a new one can be made."""
+
+    id: OpeningId
+    asset: AssetId
+    version: int
+    deal: int
+    releasable_from: int
+    one_time_keys: tuple[Bytes32, ...]
+    place: Place
+    decisions: tuple[Decision, ...] = ()
+
+
+# Access
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A buyer asks. `denied` is the place of the provider's no."""
+
+    id: RequestId
+    asset: AssetId
+    buyer: Address
+    pin: Pin
+    purpose: str
+    algorithm: Digest
+    compute_node: Address
+    agreement_hash: Digest
+    place: Place
+    denied: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """The provider took a grant back."""
+
+    reason: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A request was granted; `terms` are the narrower of the version's and the provider's."""
+
+    id: GrantId
+    request: RequestId
+    asset: AssetId
+    buyer: Address
+    pin: Pin
+    not_before: int
+    not_after: int
+    agreement_hash: Digest
+    automatic: bool
+    terms: Terms
+    place: Place
+    revoked: Revocation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A holder released (`sealed_share`) or refused (`reason`)."""
+
+    holder: Address
+    index: int
+    released: bool
+    reason: int
+    decision_hash: Digest
+    sealed_share: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The compute node ended a use."""
+
+    completed: bool
+    late: bool
+    given_back: bool
+    reason: int
+    receipt_hash: Digest
+    result_hash: Digest
+    rows_out: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Somebody ended a use after its deadline."""
+
+    given_back: bool
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One opening of a capsule under a grant. On an honest ledger it ends at most once."""
+
+    id: UseId
+    grant: GrantId
+    asset: AssetId
+    order_hash: Digest
+    deadline: int
+    measurement: Digest
+    one_time_keys: tuple[Bytes32, ...]
+    pin: Pin
+    order: Order
+    order_signature: bytes
+    place: Place
+    decisions: tuple[Decision, ...] = ()
+    closings: tuple[Closing, ...] = ()
+    expiries: tuple[Expiry, ...] = ()
+
+    @property
+    def releases(self) -> tuple[Decision, ...]:
+        return tuple(decision for decision in self.decisions if decision.released)
+
+    @property
+    def closing(self) -> Closing | None:
+        return self.closings[0] if self.closings else None
+
+    @property
+    def ends(self) -> tuple[Closing | Expiry, ...]:
+        return (*self.closings, *self.expiries)
+
+    @property
+    def ended(self) -> Place | None:
+        """Where the use ended first, None while it is open."""
+        return min((end.place for end in self.ends), default=None)
+
+
+# Devices
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKey:
+    """A device's key from a place on, and, once replaced, the time until which it still counts."""
+
+    since: Place
+    suite: int
+    public_key: bytes
+    counts_until: int | None = None
+    distrusted_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An enrolled device."""
+
+    id: DeviceId
+    owner: Address
+    model_hash: Digest
+    fleet: FleetId
+    place: Place
+    keys: tuple[DeviceKey, ...]
+    retired: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Devices enrolled under one root."""
+
+    id: FleetId
+    owner: Address
+    root: Digest
+    size: int
+    model_hash: Digest
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A batch of frames on chain. `number` as in the event's topic, `batch` as in its data."""
+
+    gateway: Address
+    number: int
+    batch: Batch
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """A head of a participant's operation log."""
+
+    account: Address
+    size: int
+    root: Digest
+    previous: Digest
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that the events say, up to `tip`, and what others claim of it."""
+
+    identity: Identity
+    tip: Tip
+    events: int
+    running: Mapping[str, Running]
+    claims: tuple[Claim, ...]
+    participants: Mapping[Address, Participant]
+    assets: Mapping[AssetId, Asset]
+    openings: Mapping[OpeningId, Opening]
+    requests: Mapping[RequestId, Request]
+    grants: Mapping[GrantId, Grant]
+    uses: Mapping[UseId, Use]
+    devices: Mapping[DeviceId, Device]
+    fleets: Mapping[FleetId, Fleet]
+    anchors: Mapping[Address, tuple[Anchor, ...]]
+    log_heads: Mapping[Address, tuple[LogHead, ...]]
+    orphans: tuple[Orphan, ...]
+
+    def version(self, asset: AssetId, number: int) -> Version | None:
+        known = self.assets.get(asset)
+        return None if known is None else known.version(number)
+
+    def deal(self, pin: Pin) -> Deal | None:
+        """The deal that a pin names by version and number, None where the ledger has none."""
+        version = self.version(pin.asset, pin.version)
+        if version is None:
+            return None
+        return next((deal for deal in version.deals if deal.number == pin.deal), None)

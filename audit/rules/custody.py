@@ -1,0 +1,419 @@
+"""Rules over holders and deals: who released what, when, and whether it was the share that was dealt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from audit.findings import Finding, Subject, found
+from audit.papers import Papers
+from audit.picture import Deal, Decision, Opening, Place, State, Use
+from audit.rules.quorum import quorum
+from capsule.accusation import Accusation
+from capsule.box import BoxKey
+from capsule.deal import Deal as DealDocument
+from capsule.decision import REFUSED, RELEASED, SignedDecision, verify_decision
+from capsule.errors import CapsuleError, InputError, ShareError
+from capsule.share import ReleaseContext, open_release
+from capsule.signature import PublicKey
+from contracts.roles import Role
+
+__all__ = [
+    "accusation_false",
+    "capsule_borrowed",
+    "completed_without_releases",
+    "deal_borrowed",
+    "deal_mismatch",
+    "decision_mismatch",
+    "decision_repeated",
+    "release_after_revocation",
+    "release_by_non_holder",
+    "release_out_of_time",
+    "share_wrong",
+    "silent_holder",
+    "use_unclosed",
+]
+
+
+def release_by_non_holder(state: State, papers: Papers) -> Iterator[Finding]:
+    """Only holders of the pinned deal decide, each at its own position; a provider only where its share is required."""
+    for subject, deal, decisions in _decided(state):
+        for decision in decisions:
+            holder = deal.holders[decision.index] if decision.index < len(deal.holders) else None
+            if holder != decision.holder or (decision.index == 0 and not deal.provider_required):
+                yield found(
+                    "release-by-non-holder",
+                    subject,
+                    decision.holder,
+                    holder=decision.holder,
+                    index=decision.index,
+                    deal=deal.hash,
+                    block=decision.place.block,
+                )
+
+
+def decision_repeated(state: State, papers: Papers) -> Iterator[Finding]:
+    """One decision per holder and use."""
+    for subject, _, decisions in _decided(state):
+        for holder, count in Counter(decision.holder for decision in decisions).items():
+            if count > 1:
+                yield found("decision-repeated", subject, holder, holder=holder, count=count)
+
+
+def release_out_of_time(state: State, papers: Papers) -> Iterator[Finding]:
+    """A share is released while its use is open and its deal in force, an opening's only after the waiting time."""
+    for use in state.uses.values():
+        deal = state.deal(use.pin)
+        for release in use.releases:
+            reason = ""
+            if release.place.time >= use.deadline:
+                reason = f"past its deadline {use.deadline}"
+            elif use.ended is not None and use.ended < release.place:
+                reason = "ended"
+            elif deal is not None and _replaced_before(state, deal, release.place):
+                reason = "of a replaced deal"
+            if reason:
+                yield _out_of_time(Subject("use", str(use.id)), release, reason)
+    for opening in state.openings.values():
+        for release in opening.decisions:
+            if release.released and release.place.time < opening.releasable_from:
+                reason = f"not open before {opening.releasable_from}"
+                yield _out_of_time(Subject("opening", str(opening.id)), release, reason)
+
+
+def _out_of_time(subject: Subject, release: Decision, reason: str) -> Finding:
+    return found(
+        "release-out-of-time",
+        subject,
+        release.holder,
+        holder=release.holder,
+        reason=reason,
+        released=release.place.time,
+    )
+
+
+def release_after_revocation(state: State, papers: Papers) -> Iterator[Finding]:
+    """No share is released for a revoked grant."""
+    for use in state.uses.values():
+        grant = state.grants.get(use.grant)
+        if grant is None or grant.revoked is None:
+            continue
+        for release in use.releases:
+            if grant.revoked.place < release.place:
+                yield found(
+                    "release-after-revocation",
+                    Subject("use", str(use.id)),
+                    release.holder,
+                    holder=release.holder,
+                    released=release.place.block,
+                    revoked=grant.revoked.place.block,
+                )
+
+
+def completed_without_releases(state: State, papers: Papers) -> Iterator[Finding]:
+    """A completed use had the releases that its key needs."""
+    for use in state.uses.values():
+        for closing in use.closings:
+            known = quorum(state, use, closing.place)
+            if closing.completed and known is not None and not known.reached:
+                yield found(
+                    "completed-without-releases",
+                    Subject("use", str(use.id)),
+                    use.order.compute_node,
+                    releases=known.custodians,
+                    threshold=known.threshold,
+                    provider="released" if known.provider else "required" if known.required else "not required",
+                )
+
+
+def silent_holder(state: State, papers: Papers) -> Iterator[Finding]:
+    """Every holder decides before the deadline, unless use, grant or deal are over before it."""
+    for use in state.uses.values():
+        deal, grant = state.deal(use.pin), state.grants.get(use.grant)
+        if deal is None or state.tip.time <= use.deadline or _over_before_deadline(state, use, deal):
+            continue
+        if grant is not None and grant.revoked is not None and grant.revoked.place.time < use.deadline:
+            continue
+        decided = {decision.holder for decision in use.decisions if decision.place.time <= use.deadline}
+        for index, holder in enumerate(deal.holders):
+            if index == 0 and not deal.provider_required:
+                continue
+            who = state.participants.get(holder)
+            deadline = replace(use.place, time=use.deadline)
+            if holder not in decided and who is not None and who.is_active(deadline, Role(0)):
+                yield found(
+                    "silent-holder",
+                    Subject("use", str(use.id)),
+                    holder,
+                    holder=holder,
+                    deadline=use.deadline,
+                    index=index,
+                )
+
+
+def _over_before_deadline(state: State, use: Use, deal: Deal) -> bool:
+    if use.ended is not None and use.ended.time < use.deadline:
+        return True
+    version = state.version(deal.asset, deal.version)
+    later = () if version is None else tuple(other for other in version.deals if other.number > deal.number)
+    return any(other.place.time < use.deadline for other in later)
+
+
+def use_unclosed(state: State, papers: Papers) -> Iterator[Finding]:
+    """Once enough shares were released, a use ends with a receipt, or with a proven accusation (DESIGN 3, counting)."""
+    for use in state.uses.values():
+        ended = use.ended
+        end = ended or Place(state.tip.number + 1, 0, state.tip.time, use.place.transaction)
+        known = quorum(state, use, end)
+        if known is None or not known.reached:
+            continue
+        closing = use.closing
+        if closing is not None and closing.place == ended:
+            if closing.completed or any(closing.receipt_hash):
+                continue
+            how = f"was closed as failed (reason {closing.reason})"
+        elif ended is not None:
+            how = "expired"
+        elif state.tip.time > use.deadline:
+            how = f"is open past its deadline {use.deadline}"
+        else:
+            continue
+        yield found(
+            "use-unclosed",
+            Subject("use", str(use.id)),
+            use.order.compute_node,
+            releases=known.custodians + known.provider,
+            state=how,
+            compute_node=use.order.compute_node,
+        )
+
+
+def deal_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
+    """The deal document says of the deal what the ledger says."""
+    for asset in state.assets.values():
+        for version in asset.versions:
+            for deal in version.deals:
+                paper = papers.deal(deal)
+                if not isinstance(paper, DealDocument):
+                    continue
+                stated = {
+                    "chain_id": (paper.chain_id, state.identity.domain.chain_id),
+                    "access": (paper.access, state.identity.contracts["Access"]),
+                    "asset": (paper.asset, asset.id),
+                    "version": (paper.version, version.number),
+                    "provider": (paper.provider, asset.provider),
+                    "capsule_root": (paper.capsule_root, version.capsule_root),
+                    "policy_hash": (paper.policy_hash, version.policy_hash),
+                    "terms_hash": (paper.terms_hash, version.terms_hash),
+                    "number": (paper.number, deal.number),
+                    "threshold": (paper.threshold, deal.threshold),
+                    "provider_required": (paper.provider_required, deal.provider_required),
+                    "waiting_seconds": (paper.waiting_seconds, deal.waiting_seconds),
+                    "holders": (tuple(holder.account for holder in paper.holders), deal.holders),
+                }
+                fields = [name for name, (said, known) in stated.items() if said != known]
+                if fields:
+                    yield found(
+                        "deal-mismatch",
+                        Subject("asset", str(asset.id)),
+                        asset.provider,
+                        deal=deal.number,
+                        fields=", ".join(fields),
+                        version=version.number,
+                        deal_hash=deal.hash,
+                    )
+
+
+def deal_borrowed(state: State, papers: Papers) -> Iterator[Finding]:
+    """A deal is dealt once: for one asset, version and number."""
+    first: dict[bytes, Deal] = {}
+    for deal in sorted(_deals(state), key=lambda deal: deal.place):
+        earlier = first.setdefault(deal.hash, deal)
+        if earlier is not deal:
+            yield found(
+                "deal-borrowed",
+                Subject("asset", str(deal.asset)),
+                deal.holders[0] if deal.holders else None,
+                deal_hash=deal.hash,
+                other=earlier.asset,
+                version=deal.version,
+                deal=deal.number,
+            )
+
+
+def capsule_borrowed(state: State, papers: Papers) -> Iterator[Finding]:
+    """A capsule is published as one asset: its header names that asset."""
+    first: dict[bytes, Place] = {}
+    owner: dict[bytes, bytes] = {}
+    versions = [version for asset in state.assets.values() for version in asset.versions]
+    for version in sorted(versions, key=lambda version: version.place):
+        first.setdefault(version.capsule_root, version.place)
+        asset = owner.setdefault(version.capsule_root, version.asset)
+        if asset != version.asset:
+            yield found(
+                "capsule-borrowed",
+                Subject("asset", str(version.asset)),
+                state.assets[version.asset].provider,
+                capsule_root=version.capsule_root,
+                other=asset,
+                version=version.number,
+                block=first[version.capsule_root].block,
+            )
+
+
+def share_wrong(state: State, papers: Papers) -> Iterator[Finding]:
+    """A published one-time key opens a release to something else than the share that was dealt."""
+    for judged in _judged(state, papers):
+        if judged.release is not None and judged.wrong:
+            yield found(
+                "share-wrong",
+                Subject("use", str(judged.use.id)),
+                judged.release.holder,
+                holder=judged.release.holder,
+                reason=judged.wrong,
+                index=judged.release.index,
+                accusation=judged.accusation.hash,
+            )
+
+
+def accusation_false(state: State, papers: Papers) -> Iterator[Finding]:
+    """An accusation shows a wrong share; one that shows a good share, or none at all, falls back on its author."""
+    for judged in _judged(state, papers):
+        if not judged.wrong:
+            yield found(
+                "accusation-false",
+                Subject("use", str(judged.use.id)),
+                judged.use.order.compute_node,
+                compute_node=judged.use.order.compute_node,
+                holder=judged.accusation.holder,
+                reason="the share opens its commitment" if judged.release else "the key is of no release of this order",
+                accusation=judged.accusation.hash,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """An accusation held against the release that it names: `wrong` says what is wrong with the share, if anything."""
+
+    use: Use
+    accusation: Accusation
+    release: Decision | None
+    wrong: str
+
+
+def _judged(state: State, papers: Papers) -> Iterator[_Judged]:
+    orders = set()
+    for use in state.uses.values():
+        closing = use.closing
+        if closing is None or closing.completed or not any(closing.receipt_hash) or use.order_hash in orders:
+            continue
+        orders.add(use.order_hash)
+        accusation = papers.accusation(use, closing)
+        if isinstance(accusation, Accusation):
+            judged = _judge(state, papers, use, accusation)
+            if judged is not None:
+                yield judged
+
+
+def _judge(state: State, papers: Papers, closed: Use, accusation: Accusation) -> _Judged | None:
+    """None where the deal document is not there to judge with."""
+    use = state.uses.get(accusation.use)
+    release = None if use is None else _release(use, accusation.index)
+    if use is None or release is None or use.order_hash != closed.order_hash:
+        return _Judged(closed, accusation, None, "")
+    deal = state.deal(use.pin)
+    document = None if deal is None else papers.deal(deal)
+    if not isinstance(document, DealDocument):
+        return None
+    expected = ReleaseContext(
+        chain_id=state.identity.domain.chain_id,
+        access=state.identity.contracts["Access"],
+        use=use.id,
+        index=accusation.index,
+    )
+    try:
+        key = BoxKey(accusation.one_time_key)
+        if key.public != use.one_time_keys[accusation.index]:
+            return _Judged(use, accusation, None, "")
+        open_release(release.sealed_share, key, expected, document)
+    except ShareError as exc:
+        return _Judged(use, accusation, release, str(exc))
+    except (InputError, IndexError):
+        return _Judged(use, accusation, None, "")
+    return _Judged(use, accusation, release, "")
+
+
+def _release(use: Use, index: int) -> Decision | None:
+    return next((release for release in use.releases if release.index == index), None)
+
+
+def decision_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
+    """A holder's signed decision says what the holder did on chain, under the key that it had then."""
+    for subject, deal, decisions in _decided(state):
+        for decision in decisions:
+            paper = papers.decision(decision)
+            if isinstance(paper, SignedDecision):
+                reason = _decision_reason(state, subject, deal, decision, paper)
+                if reason:
+                    yield found(
+                        "decision-mismatch",
+                        subject,
+                        decision.holder,
+                        holder=decision.holder,
+                        reason=reason,
+                        decision=decision.decision_hash,
+                    )
+
+
+def _decision_reason(state: State, subject: Subject, deal: Deal, done: Decision, paper: SignedDecision) -> str:
+    said = paper.decision
+    stated = {
+        "use": (str(said.use), subject.id),
+        "deal": (said.deal, deal.hash),
+        "holder": (said.holder, done.holder),
+        "index": (said.index, done.index),
+        "outcome": (said.outcome, RELEASED if done.released else REFUSED),
+        "reason": (int(said.reason), done.reason),
+    }
+    fields = [name for name, (written, known) in stated.items() if written != known]
+    if fields:
+        return f"it says otherwise in {', '.join(fields)}"
+    who = state.participants.get(done.holder)
+    keys = None if who is None else who.keys_at(done.place)
+    if keys is None:
+        return "its holder had no signing key"
+    try:
+        verify_decision(paper, PublicKey(keys.suite, keys.signing_key), state.identity.domain)
+    except CapsuleError as exc:
+        return str(exc)
+    return ""
+
+
+def _decided(state: State) -> Iterator[tuple[Subject, Deal, tuple[Decision, ...]]]:
+    """Uses and openings with their deal and decisions."""
+    for use in state.uses.values():
+        deal = state.deal(use.pin)
+        if deal is not None:
+            yield Subject("use", str(use.id)), deal, use.decisions
+    for opening in state.openings.values():
+        deal = _opened_deal(state, opening)
+        if deal is not None:
+            yield Subject("opening", str(opening.id)), deal, opening.decisions
+
+
+def _opened_deal(state: State, opening: Opening) -> Deal | None:
+    version = state.version(opening.asset, opening.version)
+    return None if version is None else next((deal for deal in version.deals if deal.number == opening.deal), None)
+
+
+def _deals(state: State) -> Iterator[Deal]:
+    for asset in state.assets.values():
+        for version in asset.versions:
+            yield from version.deals
+
+
+def _replaced_before(state: State, deal: Deal, place: Place) -> bool:
+    version = state.version(deal.asset, deal.version)
+    current = None if version is None else version.deal_at(place)
+    return current is not None and current.number > deal.number

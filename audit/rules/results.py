@@ -1,0 +1,125 @@
+"""Rules over what came out: receipts and capsules against the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from audit.findings import Finding, Subject, found
+from audit.papers import Odd, Papers
+from audit.picture import Closing, State, Use
+from capsule.errors import CapsuleError
+from capsule.receipt import GUARD_PASSED, Receipt, SignedReceipt, verify_receipt
+from capsule.signature import PublicKey
+
+__all__ = [
+    "capsule_root_mismatch",
+    "receipt_content_mismatch",
+    "receipt_hash_mismatch",
+    "receipt_signature_invalid",
+]
+
+
+def receipt_hash_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
+    """The receipt that is served is the one that the closing names."""
+    for use, closing in _completed(state):
+        paper = papers.receipt(use, closing)
+        if isinstance(paper, Odd):
+            yield found(
+                "receipt-hash-mismatch",
+                Subject("use", str(use.id)),
+                use.order.compute_node,
+                reason=paper.reason,
+                stated=closing.receipt_hash,
+            )
+
+
+def receipt_signature_invalid(state: State, papers: Papers) -> Iterator[Finding]:
+    """A receipt is signed by the key that its compute node had when the chain fixed the receipt's hash."""
+    for use, closing in _completed(state):
+        paper = papers.receipt(use, closing)
+        if isinstance(paper, SignedReceipt):
+            reason = _signature_reason(state, use, closing, paper)
+            if reason:
+                yield found(
+                    "receipt-signature-invalid",
+                    Subject("use", str(use.id)),
+                    use.order.compute_node,
+                    compute_node=use.order.compute_node,
+                    reason=reason,
+                    receipt=closing.receipt_hash,
+                )
+
+
+def _signature_reason(state: State, use: Use, closing: Closing, signed: SignedReceipt) -> str:
+    who = state.participants.get(use.order.compute_node)
+    keys = None if who is None else who.keys_at(closing.place)
+    if keys is None:
+        return "it had no signing key"
+    if keys.distrusted_from and signed.receipt.closed_at >= keys.distrusted_from:
+        return f"its key is distrusted from {keys.distrusted_from} on"
+    try:
+        verify_receipt(signed, PublicKey(keys.suite, keys.signing_key), state.identity.domain)
+    except CapsuleError as exc:
+        return str(exc)
+    return ""
+
+
+def receipt_content_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
+    """A receipt states the order, uses, grants, capsules, algorithm and rows that the ledger knows."""
+    by_order: dict[bytes, list[Use]] = {}
+    for use in sorted(state.uses.values(), key=lambda use: use.place):
+        by_order.setdefault(use.order_hash, []).append(use)
+    for use, closing in _completed(state):
+        paper = papers.receipt(use, closing)
+        if isinstance(paper, SignedReceipt):
+            fields = _differing(state, by_order[use.order_hash], closing, paper.receipt)
+            if fields:
+                yield found(
+                    "receipt-content-mismatch",
+                    Subject("use", str(use.id)),
+                    use.order.compute_node,
+                    fields=", ".join(fields),
+                    receipt=closing.receipt_hash,
+                )
+
+
+def _differing(state: State, uses: list[Use], closing: Closing, receipt: Receipt) -> list[str]:
+    order = uses[0].order
+    grants = [state.grants.get(use.grant) for use in uses]
+    stated = {
+        "order_hash": (receipt.order_hash, uses[0].order_hash),
+        "uses": (receipt.uses, tuple(use.id for use in uses)),
+        "grants": (receipt.grants, order.grants),
+        "agreements": (receipt.agreements, tuple(grant.agreement_hash for grant in grants if grant is not None)),
+        "capsule_roots": (receipt.capsule_roots, tuple(use.pin.capsule_root for use in uses)),
+        "algorithm": (receipt.algorithm, order.algorithm),
+        "parameters": (receipt.parameters, order.parameters),
+        "compute_node": (receipt.compute_node, order.compute_node),
+        "measurement": (receipt.measurement, uses[0].measurement),
+        "rows_out": (receipt.rows_out, closing.rows_out),
+        "guard": (receipt.guard, GUARD_PASSED),
+    }
+    return [name for name, (said, known) in stated.items() if said != known]
+
+
+def capsule_root_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
+    """A capsule file that its provider serves has the published root and size, and names its asset and policy."""
+    for asset in state.assets.values():
+        for version in asset.versions:
+            paper = papers.capsule(asset, version)
+            if isinstance(paper, Odd):
+                yield found(
+                    "capsule-root-mismatch",
+                    Subject("asset", str(asset.id)),
+                    asset.provider,
+                    version=version.number,
+                    reason=paper.reason,
+                    capsule_root=version.capsule_root,
+                )
+
+
+def _completed(state: State) -> Iterator[tuple[Use, Closing]]:
+    for use in state.uses.values():
+        closing = use.closing
+        if closing is not None and closing.completed:
+            yield use, closing
