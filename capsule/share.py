@@ -118,13 +118,17 @@ def holder_of(deal: Deal, index: int) -> DealHolder:
 
 def verify_share(secret: ShareSecret, deal: Deal) -> ShareSecret:
     """Returns the share when it opens the deal's commitment at its index; ShareError otherwise."""
+    return _opens_commitment(secret, deal, f"deal {deal.hash}")
+
+
+def _opens_commitment(secret: ShareSecret, deal: Deal, evidence: str) -> ShareSecret:
     holder = holder_of(deal, secret.index)
     if not hmac.compare_digest(secret.commitment, holder.commitment):
         raise ShareError(
             "does not open its commitment",
             holder=holder.account,
             index=secret.index,
-            evidence=f"deal {deal.hash}, commitment {holder.commitment}",
+            evidence=f"{evidence}, commitment {holder.commitment}",
         )
     return secret
 
@@ -161,7 +165,7 @@ def open_share(sealed: SealedShare, deal: Deal, box_key: BoxKey) -> ShareSecret:
         raise ShareError(
             "sealed text names another deal or index", holder=holder.account, index=sealed.index, evidence=evidence
         )
-    return verify_share(secret, deal)
+    return _opens_commitment(secret, deal, evidence)
 
 
 def seal_release(release: Release, one_time_public: bytes) -> bytes:
@@ -209,7 +213,7 @@ def open_release(sealed: bytes, one_time_key: BoxKey, expected: ReleaseContext, 
         raise ShareError(
             "was released for something else", holder=holder.account, index=expected.index, evidence=evidence
         )
-    return verify_share(secret, deal)
+    return _opens_commitment(secret, deal, evidence)
 
 
 def rebuild_key(deal: Deal, secrets: Iterable[ShareSecret]) -> DataKey:
