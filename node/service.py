@@ -39,7 +39,7 @@ from node.schemas import (
 
 __all__ = ["build_app"]
 
-DOCUMENT_KINDS = ("accusation", "agreement", "algorithm", "code", "deal", "decision", "metadata", "policy", "receipt")
+DOCUMENT_KINDS = ("accusation", "agreement", "algorithm", "code", "deal", "decision", "device-statement", "metadata", "policy", "receipt")
 Answer = dict[str, Any]
 
 
@@ -88,6 +88,10 @@ def _peer_routes(app: FastAPI, node: Node) -> None:
     @app.get("/v1/capsules/{root}")
     def capsule(root: str) -> FileResponse:
         return _file(node.catalogue.capsule_path(Digest.parse(root)), "capsule")
+
+    @app.get("/v1/documents/capsule/{root}")
+    def capsule_document(root: str) -> FileResponse:
+        return capsule(root)
 
     @app.get("/v1/documents/{kind}/{digest}")
     def document(kind: str, digest: str) -> Response:

@@ -40,7 +40,7 @@ _CLONE_THREAD: Final = 0x00010000
 _CLONE_SHARED: Final = 0x00000100 | 0x00000200 | 0x00000400 | 0x00000800 | _CLONE_THREAD
 _CLONE_FOREIGN: Final = 0x7E020000 | 0x00000080 | 0x00002000 | 0x00004000
 
-# What Python, DuckDB, Arrow and the ciphers call once everything is loaded; names missing on an architecture are skipped.
+# What Python, DuckDB, Arrow and the ciphers call once all is loaded; names that an architecture lacks are skipped.
 _ALLOWED: Final = (
     # descriptors that are open already
     "close", "lseek", "poll", "ppoll", "pread64", "preadv", "read", "readv", "write", "writev", "fstat",
@@ -51,8 +51,8 @@ _ALLOWED: Final = (
     "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity",
     "sched_getparam", "sched_getscheduler", "sched_yield", "set_robust_list", "set_tid_address", "sigaltstack",
     # time, randomness, and what the process knows of itself
-    "clock_getres", "clock_gettime", "clock_nanosleep", "getcwd", "getegid", "geteuid", "getgid", "getppid", "getrandom",
-    "getrusage", "gettimeofday", "getuid", "nanosleep", "sysinfo", "time", "times", "uname",
+    "clock_getres", "clock_gettime", "clock_nanosleep", "getcwd", "getegid", "geteuid", "getgid", "getppid",
+    "getrandom", "getrusage", "gettimeofday", "getuid", "nanosleep", "sysinfo", "time", "times", "uname",
 )  # fmt: skip
 
 # Callers of these fall back to an older call when the kernel does not know them.
@@ -100,8 +100,8 @@ def confine(
 ) -> Confinement:
     """Shuts the calling process in for good. Call it from the only thread, with everything imported and opened.
 
-    `memory_bytes` is what the process may map beyond what it has mapped now; `cpu_seconds` is processor time from its start.
-    `loader` finds the libraries by name. Raises UnprotectedError naming what is missing, unless allowed.
+    `memory_bytes` is what the process may map beyond what it has mapped now; `cpu_seconds` is processor time from its
+    start. `loader` finds the libraries by name. Raises UnprotectedError naming what is missing, unless allowed.
     """
     missing = []
     _limit(memory_bytes, cpu_seconds)
@@ -112,11 +112,14 @@ def confine(
         if len(os.listdir("/proc/self/task")) != 1:
             missing.append("single thread")
         # both are found before either is used, since the first already shuts the files of the second away
-        steps = {"landlock": _restrict_files, "pyseccomp": _restrict_calls}
-        libraries = {name: _find(loader, name) for name in steps}
-        for name, step in steps.items():
-            if (library := libraries[name]) is None or not _done(step, library):
-                missing.append(name)
+        landlock, seccomp = _find(loader, "landlock"), _find(loader, "pyseccomp")
+        if seccomp is None:
+            # the engine survives files that it can't see, but not files that it sees and can't open: all or nothing
+            missing.append("pyseccomp")
+        if landlock is None or (seccomp is not None and not _done(_restrict_files, landlock)):
+            missing.append("landlock")
+        if seccomp is not None and not _done(_restrict_calls, seccomp):
+            missing.append("pyseccomp")
         if not missing:
             missing += _holes()
     if missing and not allow_unprotected:
@@ -205,7 +208,7 @@ def _holes() -> list[str]:
     attempts: dict[str, Callable[[], object]] = {
         "open": lambda: os.open("/", os.O_RDONLY),
         "socket": lambda: socket.socket(socket.AF_UNIX),
-        "execve": lambda: os.execve("/", ["/"], {}),
+        "execve": lambda: os.execve("/", ["/"], {}),  # noqa: S606
         "fork": _fork,
     }
     found = []

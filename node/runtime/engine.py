@@ -64,7 +64,11 @@ class Engine:
     """One connection over the tables of one run."""
 
     def __init__(self, tables: Mapping[str, pa.Table], *, memory_bytes: int, threads: int) -> None:
-        settings = CONFIGURATION | {"memory_limit": f"{memory_bytes}B", "threads": str(threads)}
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            **CONFIGURATION,
+            "memory_limit": f"{memory_bytes}B",
+            "threads": str(threads),
+        }
         with _translated():
             self._connection = duckdb.connect(":memory:", config=settings)
             for name, table in tables.items():

@@ -1,12 +1,10 @@
-"""One run inside the confined process: open the capsules, run the statement, check the result, seal it for the buyer."""
+"""One run in the confined process: open the capsules, run the statement, check the result, seal it for its buyer."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import BinaryIO
-
-import pyarrow as pa
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO, Final
 
 from capsule.box import seal_to
 from capsule.errors import InputError, VerificationError
@@ -22,7 +20,7 @@ from node.runtime.sql import Statement, check, table_names
 __all__ = ["check_algorithm", "execute"]
 
 # The engine's part of the memory limit; the rest holds ciphertext, plaintext, the table and the result.
-_ENGINE_SHARE = 0.5
+_ENGINE_SHARE: Final = 0.5
 
 
 def check_algorithm(job: Job) -> Statement:
@@ -45,8 +43,10 @@ def check_algorithm(job: Job) -> Statement:
     return statement
 
 
-def execute(job: Job, streams: Sequence[BinaryIO], limits: Limits, measurement: Digest, *, protected: bool) -> Completed:
-    """Runs a job over its sealed capsules. Raises RuntimeRefusedError or ShareRefusedError; no other error says anything."""
+def execute(
+    job: Job, streams: Sequence[BinaryIO], limits: Limits, measurement: Digest, *, protected: bool
+) -> Completed:
+    """Runs a job over its sealed capsules, in the job's order. Raises RuntimeRefusedError."""
     statement = check_algorithm(job)
     taken = take_in(job, streams)
     bounds = Bounds(
@@ -54,10 +54,12 @@ def execute(job: Job, streams: Sequence[BinaryIO], limits: Limits, measurement: 
         rows_left=_least(capsule.rows_left for capsule in job.capsules),
         min_group=max(capsule.min_group for capsule in job.capsules),
     )
-    engine = Engine(_tables(taken), memory_bytes=int(limits.memory_bytes * _ENGINE_SHARE), threads=limits.threads)
+    tables = {name: one.table for names, one in zip(table_names(len(taken)), taken, strict=True) for name in names}
+    engine = Engine(tables, memory_bytes=int(limits.memory_bytes * _ENGINE_SHARE), threads=limits.threads)
     engine.check(statement, job.algorithm, bounds.min_group)
-    # a row more than may leave shows that there were too many, and costs no more than that
-    answer = engine.run(statement, job.algorithm, job.parameters, bounds.most_rows + 1)
+    # a row more than may leave shows that there were too many; each row takes more than two bytes of output
+    most = min(limits.output_bytes // 2, bounds.most_rows if bounds.most_rows is not None else limits.output_bytes)
+    answer = engine.run(statement, job.algorithm, job.parameters, most + 1)
     document = result_document(verify_output(answer, job.algorithm, bounds), job.algorithm, job.result_salt)
     if len(document) > limits.output_bytes:
         raise RuntimeRefusedError("limits", "output")
@@ -72,3 +74,14 @@ def execute(job: Job, streams: Sequence[BinaryIO], limits: Limits, measurement: 
         measurement=measurement,
         protected=protected,
     )
+
+
+def _least(bounds: Iterable[int | None]) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _source(taken: Sequence[Intake]) -> SourceVerdict:
+    """Verified only where every capsule is; then over the rows of all."""
+    if any(one.source.level != "verified" for one in taken):
+        return SourceVerdict("declared")
+    return SourceVerdict("verified", sum(one.source.verified for one in taken), sum(one.source.of for one in taken))

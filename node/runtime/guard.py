@@ -1,9 +1,9 @@
 """The output guard: what must hold of a result before it leaves, and the document it leaves in.
 
 A refused result leaves nothing but the reason. The document is canonical JSON, so that one result has one digest:
-{"kind": "dataspace/result", "version": 1, "columns": [{"name", "type"}], "rows": [[...]], "salt"}. Integers past 2^53 - 1
-are decimal text; numbers keep every bit of their double, NaN and infinities are text; times are ISO 8601 text without a
-zone, as the engine's TIMESTAMP has none.
+{"kind": "dataspace/result", "version": 1, "columns": [{"name", "type"}], "rows": [[...]], "salt"}. Integers past
+2^53 - 1 are decimal text; numbers keep every bit of their double, NaN and infinities are text; times are ISO 8601 text
+without a zone, as the engine's TIMESTAMP has none; a DECIMAL is given as the nearest double.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Bounds:
 
 
 def verify_output(answer: Answer, algorithm: Algorithm, bounds: Bounds) -> Answer:
-    """Returns the result when it may leave. GuardError otherwise, with the reason "schema", "rows", "budget" or "group"."""
+    """Returns the result when it may leave; GuardError ("schema", "rows", "budget" or "group") otherwise."""
     if answer.columns != tuple((column.name, column.type) for column in algorithm.output):
         raise GuardError("schema")
     if bounds.max_rows is not None and len(answer.rows) > bounds.max_rows:

@@ -98,11 +98,8 @@ def probe(*, entry: Sequence[str] = ENTRY) -> Ready:
 
     Raises RuntimeFailedError when it does not start.
     """
-    ended = _process(
-        [*entry, str(os.getpid()), PROBE], (), b"", seconds=_PROBE_SECONDS, most=_HEADER_BYTES
-    )
-    ready = _ready(BytesIO(ended.output), ended)
-    return ready
+    ended = _process([*entry, str(os.getpid()), PROBE], (), b"", seconds=_PROBE_SECONDS, most=_HEADER_BYTES)
+    return _ready(BytesIO(ended.output), ended)
 
 
 def _outcome(ended: _Ended, job: Job, limits: Limits) -> Outcome:

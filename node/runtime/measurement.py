@@ -1,7 +1,7 @@
 """What a runtime is made of, as one digest: its code, its libraries, its interpreter, its confinement.
 
-Deterministic: one installation gives one measurement, wherever it stands and whenever it is asked; the compute node names it
-when it opens a use, the runtime again in its outcome. It is the compute node's word: level `software`.
+Deterministic: one installation gives one measurement, wherever it stands and whenever it is asked. The compute node
+names it when it opens a use, the runtime again in its outcome. Both are the compute node's word: level `software`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from capsule.digest import document_digest
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError
 from node.runtime import confine, engine
-from node.runtime.shape import FUNCTIONS
 
 __all__ = ["DEPENDENCIES", "Measurement", "measure"]
 
@@ -50,14 +49,15 @@ class Measurement:
 
 
 def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
-    """Measures the runtime under `root`. A node that would run it unprotected has another measurement than one that won't.
+    """Measures the runtime under `root`. A node that may run it unprotected has another measurement than others.
 
     Raises RuntimeFailedError when a part can't be found.
     """
     try:
-        paths = sorted([path for folder in _CODE for path in (root / folder).rglob("*.py")] + [root / name for name in _FILES])
+        paths = [path for folder in _CODE for path in (root / folder).rglob("*.py")]
+        paths += [root / name for name in _FILES]
         files: dict[str, Json] = {
-            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths
+            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)
         }
         dependencies: dict[str, Json] = {name: metadata.version(name) for name in DEPENDENCIES}
     except (OSError, metadata.PackageNotFoundError) as exc:
@@ -71,7 +71,6 @@ def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
         "machine": platform.machine(),
         "confinement": dict(confine.CONFIGURATION),
         "engine": dict(engine.CONFIGURATION),
-        "functions": sorted(FUNCTIONS),
         "allow_unprotected": allow_unprotected,
     }
     return Measurement(document, document_digest("measurement", document))

@@ -1,7 +1,7 @@
 """What passes between a compute node and its runtime: a job in, a few messages out, over pipes.
 
-A message is two lengths (4 bytes each, big-endian), a JSON document with kind and version, and bytes. Both sides check lengths
-before they read. A job holds one-time keys: it exists in memory and in the pipe, never in a file.
+A message is two lengths (4 bytes each, big-endian), a JSON document with kind and version, and bytes. Both sides check
+lengths before they read. A job holds one-time keys: it exists in memory and in the pipe, never in a file.
 
 Invariant: an outcome that is no result consists of codes of a fixed list, numbers of this page's choosing and ids that
 the compute node gave in; so no text that an algorithm, an engine or a capsule's bytes made can leave in it.
@@ -62,8 +62,8 @@ REASONS: Final[Mapping[str, frozenset[str]]] = {
     # a release that is not what was dealt (its holder is named), too few of them, shares that do not make the key
     # (the provider is named)
     "share": frozenset({"wrong", "missing", "key"}),
-    # capsule and deal disagree; the bytes are not those of the root; they do not open; their media type is unknown; they
-    # are no table; device frames that do not verify
+    # capsule, deal and chain disagree; the bytes are not those of the root; they do not open; their media type is
+    # unknown; they are no table; device frames that do not verify
     "capsule": frozenset({"deal", "root", "unopened", "media-type", "table", "source"}),
     # code that is not the manifest's; parameters; one SELECT only; unknown table; function not let in; group column
     # that does not count; failed while it ran; ended the process
@@ -82,7 +82,7 @@ class Limits:
     cpu_seconds: int = 120
     memory_bytes: int = 2 << 30
     output_bytes: int = 16 << 20
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if min(self.wall_seconds, self.cpu_seconds, self.memory_bytes, self.output_bytes, self.threads) <= 0:
@@ -112,7 +112,7 @@ class CapsuleInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run: capsules in the order of their tables, the algorithm with its code and parameters, whom the result is for.
+    """One run: capsules in the order of their tables, the algorithm with code and parameters, whom the result is for.
 
     `device_keys` and `anchors` are what the chain says of the devices behind the capsules.
     """
@@ -147,8 +147,8 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The runtime gives up before or instead of an outcome. `missing`: what it lacks to be protected; `where`: the place in
-    its own code, and the error's type."""
+    """The runtime gives up before or instead of an outcome. `missing` is what it lacks to be protected, `where` the
+    place in its own code with the error's type."""
 
     missing: tuple[str, ...] = ()
     where: str = ""
@@ -175,8 +175,8 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """No result. `kind` and `reason` are of REASONS; `holder` is the account at fault where a share or a deal was wrong, and
-    `capsule` the place of the capsule concerned in the job."""
+    """No result. `kind` and `reason` are of REASONS; `holder` with its `index` is at fault where a share or a deal was
+    wrong, `capsule` is the place of the capsule concerned in the job."""
 
     kind: str
     reason: str

@@ -1,8 +1,8 @@
 """The engine's own reading of a statement, checked against what may run and what its group sizes mean.
 
-DuckDB hands out the parse tree it would run. `check_tree` lets through only the kinds of nodes and the functions listed
-here: they are pure, so that two runs give one result, and none reaches past its arguments. `check_groups` asks that each
-row of the result says how many different rows of a capsule it stands for. It does not see who is in a group, nor what an
+DuckDB hands out the parse tree it would run. `check_tree` lets through only listed kinds of nodes and listed functions,
+which are pure, so that two runs give one result, and none reaches past its arguments. `check_groups` asks that each row
+of the result says how many different rows of a capsule it stands for. It does not see who is in a group, nor what an
 expression picks out of it (`CASE`, `FILTER`); two results that differ by one row stay a matter of budgets.
 """
 
@@ -12,48 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from node.errors import RuntimeRefusedError
+from node.runtime.functions import FUNCTIONS, TYPES
 
-__all__ = ["FUNCTIONS", "Tree", "check_groups", "check_tree"]
+__all__ = ["Tree", "check_groups", "check_tree"]
 
 Tree = Mapping[str, Any]
 
-FUNCTIONS: Final = frozenset(
-    # aggregates
-    """
-    avg bit_and bit_or bit_xor bool_and bool_or corr count count_if count_star covar_pop covar_samp favg fsum kahan_sum
-    kurtosis kurtosis_pop mad max mean median min mode product quantile quantile_cont quantile_disc regr_avgx regr_avgy
-    regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy sem skewness stddev stddev_pop stddev_samp
-    sum sumkahan var_pop var_samp variance
-    """
-    # windows
-    """
-    cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
-    """
-    # numbers
-    """
-    + - * / // % ** ^ & | << >> ~ @ abs acos add asin atan atan2 bit_count cbrt ceil ceiling cos cot degrees divide even exp
-    factorial fdiv floor fmod gamma gcd greatest isfinite isinf isnan lcm least lgamma ln log log10 log2 mod multiply
-    nextafter pi pow power radians round round_even sign signbit sin sqrt subtract tan trunc xor
-    """
-    # time
-    """
-    age century date_add date_diff date_part date_sub date_trunc datediff datepart datesub datetrunc day dayname dayofmonth
-    dayofweek dayofyear decade epoch epoch_ms epoch_ns epoch_us era hour isodow isoyear julian last_day make_date make_time
-    make_timestamp microsecond millennium millisecond minute month monthname quarter second strftime strptime time_bucket
-    to_days to_hours to_microseconds to_milliseconds to_minutes to_months to_quarters to_seconds to_weeks to_years week
-    weekday weekofyear year yearweek
-    """
-    # text and choice
-    """
-    || ~~ !~~ ~~* !~~* ~~~ __between ascii char_length character_length chr concat concat_ws contains ends_with if instr
-    lcase left length like_escape lower ltrim not_like_escape nullif position prefix regexp_extract regexp_full_match
-    regexp_matches regexp_replace replace reverse right rtrim split_part starts_with strip_accents strlen strpos substr
-    substring suffix translate trim ucase upper
-    """.split()
-)
-
 _CLASSES: Final = frozenset(
-    [
+    (
         "BETWEEN",
         "CASE",
         "CAST",
@@ -68,10 +34,10 @@ _CLASSES: Final = frozenset(
         "SUBQUERY",
         "TYPE",
         "WINDOW",
-    ]
+    )
 )
 _OPERATORS: Final = frozenset(
-    [
+    (
         "COMPARE_IN",
         "COMPARE_NOT_IN",
         "GROUPING_FUNCTION",
@@ -80,54 +46,34 @@ _OPERATORS: Final = frozenset(
         "OPERATOR_IS_NULL",
         "OPERATOR_NOT",
         "OPERATOR_TRY",
-    ]
+    )
 )
 _NODES: Final = frozenset(
-    [
-        "SELECT_NODE",
-        "SET_OPERATION_NODE",
+    (
+        "ASCENDING",
         "BASE_TABLE",
+        "DESCENDING",
+        "DISTINCT_MODIFIER",
         "EMPTY",
         "JOIN",
-        "SUBQUERY",
-        "DISTINCT_MODIFIER",
         "LIMIT_MODIFIER",
-        "ORDER_MODIFIER",
         "ORDER_DEFAULT",
-        "ASCENDING",
-        "DESCENDING",
-    ]
-)
-_TYPES: Final = frozenset(
-    [
-        "BIGINT",
-        "BOOLEAN",
-        "DATE",
-        "DECIMAL",
-        "DOUBLE",
-        "FLOAT",
-        "HUGEINT",
-        "INTEGER",
-        "INTERVAL",
-        "REAL",
-        "SMALLINT",
-        "TIME",
-        "TIMESTAMP",
-        "TINYINT",
-        "UBIGINT",
-        "UINTEGER",
-        "USMALLINT",
-        "UTINYINT",
-        "VARCHAR",
-    ]
+        "ORDER_MODIFIER",
+        "SELECT_NODE",
+        "SET_OPERATION_NODE",
+        "SUBQUERY",
+    )
 )
 # columns that the engine reads as calls when no table has them
 _VALUE_NAMES: Final = frozenset(["localtime", "localtimestamp", "session_user", "user"])
 
 
 def check_tree(tree: Tree, tables: Collection[str]) -> None:
-    """Raises RuntimeRefusedError of kind "algorithm" unless every node of the engine's parse tree is on the lists above:
-    "table" for a table that is neither one of `tables` nor the statement's own, "function" or "statement" otherwise."""
+    """Raises RuntimeRefusedError of kind "algorithm" unless every node of the engine's parse tree is let in.
+
+    Reason "table" for a table that is neither one of `tables` nor the statement's own, "function" for a function or
+    type that is not on its list, "statement" otherwise.
+    """
     known = {name.lower() for name in tables} | {entry["key"].lower() for entry in _entries(tree)}
     for node in _nodes(tree):
         if "class" in node:
@@ -147,9 +93,9 @@ def check_tree(tree: Tree, tables: Collection[str]) -> None:
 def check_groups(tree: Tree, tables: Collection[str], group_column: str) -> None:
     """Raises RuntimeRefusedError ("algorithm", "groups") unless `group_column` is COUNT(*) over rows of one capsule.
 
-    The outermost SELECT aggregates rows that come from one table of `tables`, directly or through SELECTs that keep rows
-    apart; nothing joins, unites or repeats rows, so none is counted twice; nothing hides a group (HAVING, LIMIT, QUALIFY,
-    DISTINCT); no expression reads a table of its own.
+    The outermost SELECT aggregates rows that come from one table of `tables`, directly or through SELECTs that keep
+    rows apart; nothing joins, unites or repeats rows, so none is counted twice; nothing hides a group (HAVING, LIMIT,
+    QUALIFY, DISTINCT); no expression reads a table of its own.
     """
     bases = {name.lower() for name in tables}
     entries = [(entry["key"].lower(), entry["value"]["query_node"]) for entry in _entries(tree)]
@@ -159,15 +105,15 @@ def check_groups(tree: Tree, tables: Collection[str], group_column: str) -> None
         raise RuntimeRefusedError("algorithm", "groups")
     selected = tree.get("select_list", ())
     named = [item for item in selected if item.get("alias") == group_column]
-    sized = len(named) == 1 and named[0].get("function_name") == "count_star" and named[0]["class"] == "FUNCTION"
-    hidden = tree.get("having") or tree.get("qualify") or _modifiers(tree) - {"ORDER_MODIFIER"}
-    if not sized or named[0]["filter"] is not None or named[0]["distinct"] or hidden:
+    if len(named) != 1 or named[0]["class"] != "FUNCTION" or named[0]["function_name"] != "count_star":
         raise RuntimeRefusedError("algorithm", "groups")
-    if any(
-        node.get("class") == "SUBQUERY" or node.get("class") == "STAR" for item in selected for node in _nodes(item)
-    ):
+    hidden = tree["having"] or tree["qualify"] or _modifiers(tree) - {"ORDER_MODIFIER"}
+    if named[0]["filter"] is not None or named[0]["distinct"] or hidden:
         raise RuntimeRefusedError("algorithm", "groups")
-    if any(node.get("class") == "SUBQUERY" for node in _nodes(tree)) or not _keeps_rows(tree, bases, views):
+    # a star in a projection stands for columns that nobody named
+    starred = any(node.get("class") == "STAR" for item in selected for node in _nodes(item))
+    nested = any(node.get("class") == "SUBQUERY" for node in _nodes(tree))
+    if starred or nested or not _keeps_rows(tree, bases, views):
         raise RuntimeRefusedError("algorithm", "groups")
 
 
@@ -199,7 +145,7 @@ def _expression(node: Tree) -> None:
         node["function_name"].lower() not in FUNCTIONS or node.get("schema") or node.get("catalog")
     ):
         raise RuntimeRefusedError("algorithm", "function")
-    if node["class"] == "TYPE" and node["type_name"].upper() not in _TYPES:
+    if node["class"] == "TYPE" and node["type_name"].upper() not in TYPES:
         raise RuntimeRefusedError("algorithm", "function")
     if node["class"] == "COLUMN_REF":
         name = node["column_names"][-1].lower()

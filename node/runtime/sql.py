@@ -22,6 +22,8 @@ __all__ = ["MAX_SQL_BYTES", "Statement", "check", "table_names"]
 
 MAX_SQL_BYTES: Final = 65_536
 
+# found now, since a dialect's module is otherwise loaded when it is first used
+_DIALECT: Final = sqlglot.Dialect.get_or_raise("duckdb")
 # sqlglot reports text that it gives up on through its logger, and quotes it
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
@@ -50,7 +52,7 @@ class Statement:
 
 
 def table_names(capsules: int) -> tuple[tuple[str, ...], ...]:
-    """The names under which each capsule's table is known: `readings` and `data` for one, `readings_1` ... for several."""
+    """Each capsule's names as a table: `readings` and `data` where there is one, `readings_1` and so on for several."""
     if capsules == 1:
         return (("readings", "data"),)
     return tuple((f"readings_{number}",) for number in range(1, capsules + 1))
@@ -59,13 +61,13 @@ def table_names(capsules: int) -> tuple[tuple[str, ...], ...]:
 def check(text: str, tables: Collection[str]) -> Statement:
     """Reads SQL text and returns it as a statement over `tables`.
 
-    Raises RuntimeRefusedError of kind "algorithm": "statement" for anything but one SELECT (with or without CTEs and set
-    operations), "table" for a table that is no capsule's, "parameter" for one without a name.
+    Raises RuntimeRefusedError of kind "algorithm": "statement" for anything but one SELECT (with or without CTEs and
+    set operations), "table" for a table that is no capsule's, "parameter" for one without a name.
     """
     if len(text.encode()) > MAX_SQL_BYTES:
         raise RuntimeRefusedError("algorithm", "statement")
     try:
-        parsed = sqlglot.parse(text, read="duckdb")
+        parsed = sqlglot.parse(text, read=_DIALECT)
     except (SqlglotError, RecursionError):
         raise RuntimeRefusedError("algorithm", "statement") from None
     # a comment after the last semicolon counts as a statement of nothing

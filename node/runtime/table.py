@@ -1,28 +1,29 @@
 """A capsule's plaintext as a table in memory.
 
-Invariant: every column is one that SQL has a plain type for: BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP (no zone, UTC), DATE,
-TIME, DECIMAL. Integers and floats are never mixed up: a column is DOUBLE when one of its readings was written with a
-fraction. The time column, named by the capsule's schema, is always a TIMESTAMP.
+Invariant: every column is one that SQL has a plain type for: BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP (without zone:
+UTC, or as written), DATE, TIME, DECIMAL. Integers and floats are never mixed up: a column is DOUBLE when one of its
+readings was written with a fraction. The time column, named by the capsule's schema, is always a TIMESTAMP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute  # noqa: F401 loaded now: casts load it when first used
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from capsule.canonical import Json
-from capsule.frame import Row
+from capsule.source import MEDIA_TYPE, SourceTable
 from node.errors import RuntimeRefusedError
 
-__all__ = ["CSV", "FRAMES", "PARQUET", "from_csv", "from_parquet", "from_rows", "time_column"]
+__all__ = ["CSV", "FRAMES", "PARQUET", "from_csv", "from_parquet", "from_source", "time_column"]
 
 CSV: Final = "text/csv"
 PARQUET: Final = "application/vnd.apache.parquet"
-FRAMES: Final = "application/vnd.dataspace.frames+cbor"
+FRAMES: Final = MEDIA_TYPE
 
 _TIMESTAMP: Final = pa.timestamp("us")
 _MICROSECONDS: Final = 1_000_000
@@ -57,34 +58,38 @@ def from_parquet(data: bytes, time: str | None) -> pa.Table:
         raise RuntimeRefusedError("capsule", "table") from None
 
 
-def from_rows(rows: Iterable[Row], columns: Iterable[str], time: str) -> pa.Table:
-    """Rows of verified frames: the time of each, and a reading per column or none. Column `time` comes first."""
-    names = [name for name in columns if name != time]
-    times: list[int] = []
-    readings: dict[str, list[int | float | None]] = {name: [] for name in names}
-    for row in rows:
-        times.append(round(row.time * _MICROSECONDS))
-        for name, cells in readings.items():
-            cells.append(row.values.get(name))
+def from_source(source: SourceTable, time: str) -> pa.Table:
+    """The table of verified frames: column `time`, a column per reading, and where no reading has that name, `device`
+    and `mark` (signed, witnessed, imported) of each row's frame."""
     try:
-        arrays = {time: pa.array(times, type=_TIMESTAMP)}
-        for name, cells in readings.items():
+        columns = {time: pa.array([round(moment * _MICROSECONDS) for moment in source.time], type=_TIMESTAMP)}
+        for name, cells in source.columns.items():
             whole = all(cell is None or isinstance(cell, int) for cell in cells)
-            arrays[name] = pa.array(cells, type=pa.int64() if whole else pa.float64())
-        return pa.table(arrays)
+            columns.setdefault(name, pa.array(cells, type=pa.int64() if whole else pa.float64()))
+        if _lowered(columns) != len(columns) or time in source.columns:
+            raise RuntimeRefusedError("capsule", "table")
+        taken = {name.lower() for name in columns}
+        for name, texts in (("device", map(str, source.devices)), ("mark", source.marks)):
+            if name not in taken:
+                columns[name] = pa.array(texts, type=pa.string())
+        return pa.table(columns)
     except (pa.ArrowException, OverflowError):
         raise RuntimeRefusedError("capsule", "table") from None
 
 
 def _plain(table: pa.Table, time: str | None) -> pa.Table:
-    lowered = {name.lower() for name in table.column_names}
-    if len(lowered) != table.num_columns or (time is not None and time not in table.column_names):
+    if _lowered(table.column_names) != table.num_columns or (time is not None and time not in table.column_names):
         raise RuntimeRefusedError("capsule", "table")
     columns = {
         name: _timestamps(table.column(name)) if name == time else _plain_column(table.column(name))
         for name in table.column_names
     }
     return pa.table(columns)
+
+
+def _lowered(names: Collection[str]) -> int:
+    """How many names are left for an engine that does not tell capitals from small letters."""
+    return len({name.lower() for name in names})
 
 
 def _plain_column(column: Any) -> Any:

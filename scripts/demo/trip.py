@@ -1,44 +1,176 @@
 """The main job, step by step, as the eight steps of a data space. Attacks take the same trip and change one thing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from capsule.canonical import Json
-from capsule.ids import Address, AssetId, Digest, GrantId, RequestId, UseId
+from capsule.ids import AssetId
 from capsule.policy.offer import offer
 from contracts.events import UseOpened
 from node.access import Granted, Narrowing, Requested
 from node.catalogue import CustodyPlan, Offering
 from node.intake import read_plaintext
 from node.ordering import Collected, Placed
-from scripts.composition import now
+from scripts.demo.fleet import Fleet, Recorded
+from scripts.demo.inspection import Inspection, Inspector
 from scripts.demo.question import Question, question_for
+from scripts.demo.readings import Readings
 from scripts.demo.world import ROLES, Member, World
 
-__all__ = ["PURPOSE", "Stage", "Trip"]
+__all__ = ["PURPOSE", "TITLES", "Trip"]
 
 PURPOSE = "station-efficiency-benchmark"
-DAY = 86_400
+DAY_SECONDS = 86_400
+GROUP_SIZE = 10
+OUTPUT_ROWS = 1_000
 TITLES = (
     ("Organisations are admitted on chain", "机构准入上链"),
     ("A device is enrolled with its public key", "设备公钥登记"),
     ("The device signs frames; the gateway verifies, stores and anchors them", "设备签名，网关核验、存储并锚定"),
     ("The provider seals a capsule under a policy and deals its key", "提供方封装密态胶囊并分发密钥份额"),
     ("The buyer asks for access for a purpose; the provider grants it", "使用方按用途申请，提供方授权"),
-    ("The buyer orders; the compute node opens a use; holders release", "使用方下单，计算方开启使用，托管方放行"),
+    ("The buyer orders; the compute node opens a use; the holders release", "使用方下单，计算方开启使用，托管方放行"),
     ("The runtime rebuilds the key, computes, and closes with a receipt", "运行环境重建密钥、计算并以回执关闭"),
     ("The regulator rebuilds the trail from chain events and checks it", "监管方由链上事件重建全程并核查"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What one step did, for people: who, what, and the ids and transactions."""
+class Trip:
+    """One trip through a world. Each step needs the ones before it, and keeps what it learns for the next."""
 
-    number: int
-    lines: tuple[str, ...]
+    def __init__(self, world: World, readings: Readings) -> None:
+        self.world = world
+        self.readings = readings
+        self.fleet = Fleet(world, readings)
+        self.question: Question = question_for(readings.time_column, readings.columns, readings.step_seconds)
+        self.uses_per_grant = 2
+        self.uses_per_buyer = 2
+        self.seconds_per_grant = DAY_SECONDS
+        self.seconds_per_use = 600
+        self.recorded: Recorded
+        self.asset: AssetId
+        self.offering: Offering
+        self.requested: Requested
+        self.granted: Granted
+        self.placed: Placed
+        self.collected: Collected
+        self.inspection: Inspection
+
+    # step 1
+    def admit(self) -> None:
+        """The operator admits all members; each sets its keys and endpoint."""
+        for name, role in ROLES.items():
+            self.world.admit(self.world[name], role)
+
+    # step 2
+    def enroll(self) -> None:
+        """The provider enrols its station's key."""
+        self.fleet.enroll()
+
+    # step 3
+    def record(self) -> None:
+        """The device signs and sends its frames, the gateway anchors them."""
+        self.recorded = self.fleet.record()
+
+    # step 4
+    def offer(self, export: Path | None = None) -> None:
+        """The provider takes its device's frames with their proofs, seals them and puts them up."""
+        frames = export or self.fleet.export(self.world["provider"].home / "station.frames")
+        provider = self.world["provider"]
+        self.asset = provider.node.catalogue.register({"title": self.readings.title})
+        self.offering = self.publish(provider, self.asset, frames)
+
+    def publish(self, provider: Member, asset: AssetId, source: Path) -> Offering:
+        """Seals a file as the next version of an asset under the trip's policy, and takes it through custody."""
+        custodians = tuple(member.account for member in self.world.custodians)
+        policy = offer(
+            asset=asset,
+            provider=provider.account,
+            purposes=[PURPOSE],
+            algorithms=[self.question.algorithm.hash],
+            buyer_roles=["buyer"],
+            compute_nodes=[self.world["compute"].account],
+            custodians=custodians,
+            least_threshold=2,
+            provider_share=True,
+            seconds_per_grant=self.seconds_per_grant,
+            seconds_per_use=self.seconds_per_use,
+            uses_per_grant=self.uses_per_grant,
+            uses_per_buyer=self.uses_per_buyer,
+            output_rows=OUTPUT_ROWS,
+            group_size=min(GROUP_SIZE, self.readings.rows),
+        )
+        with read_plaintext(source, "", self.readings.time_column) as plaintext:
+            plan = CustodyPlan(custodians, threshold=2, waiting_seconds=0)
+            sealed = provider.node.catalogue.seal(asset, plaintext, policy, plan)
+        return provider.node.catalogue.finish(sealed.capsule_root)
+
+    # step 5
+    def request(self, buyer: str = "buyer", purpose: str = PURPOSE, question: Question | None = None) -> None:
+        """The buyer asks for the asset."""
+        asked = question or self.question
+        self.requested = self.world[buyer].node.access.request(
+            self.asset, purpose, asked.algorithm, asked.sql.encode(), self.world["compute"].account
+        )
+
+    def grant(self) -> None:
+        """The provider grants the request."""
+        self.granted = self.world["provider"].node.access.grant(self.requested.request, Narrowing())
+
+    # step 6
+    def order(self) -> None:
+        """The buyer signs an order and hands it to the compute node."""
+        self.placed = self.world["buyer"].node.ordering.place(
+            (self.granted.grant,), self.question.parameters, self.seconds_per_use
+        )
+
+    def open_use(self) -> None:
+        """The compute node opens the ordered use."""
+        self.world["compute"].node.work()
+
+    def release(self, holders: Sequence[str] = ("provider", "custodian-1", "custodian-2", "custodian-3")) -> None:
+        """Holders look at the chain and decide, each for itself."""
+        for name in holders:
+            self.world[name].node.work()
+
+    # step 7
+    def compute(self) -> None:
+        """The compute node runs what it has the releases for, and closes the use."""
+        self.world["compute"].node.work()
+
+    def collect(self) -> None:
+        """The buyer fetches, checks and opens its result."""
+        self.collected = self.world["buyer"].node.ordering.collect(self.placed.order_hash)
+
+    # step 8
+    def audit(self) -> Inspection:
+        """The regulator rebuilds the trail and checks all of it."""
+        self.inspection = Inspector(self.world).inspect()
+        return self.inspection
 
     @property
-    def titles(self) -> tuple[str, str]:
-        return TITLES[self.number - 1]
+    def opened(self) -> UseOpened:
+        """The use that the order opened, as the compute node sees it on chain."""
+        view = self.world["compute"].node.context.view
+        view.refresh()
+        return view.uses_of(self.placed.order_hash)[0]
+
+    def until_granted(self) -> None:
+        """Steps 1 to 5."""
+        self.admit()
+        self.enroll()
+        self.record()
+        self.offer()
+        self.request()
+        self.grant()
+
+    def until_opened(self) -> None:
+        """Steps 1 to 5, and the opening of step 6."""
+        self.until_granted()
+        self.order()
+        self.open_use()
+
+    def finish(self) -> None:
+        """The rest of step 6, and step 7."""
+        self.release()
+        self.compute()
+        self.collect()

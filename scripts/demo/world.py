@@ -12,6 +12,7 @@ import httpx
 
 from capsule.digest import document_digest
 from capsule.ids import Address, Uscc
+from capsule.signature import PublicKey
 from contracts.account import Account
 from contracts.chain import Chain
 from contracts.deploy import deploy
@@ -59,6 +60,10 @@ class Member:
     def account(self) -> Address:
         return self.keystore.account.address
 
+    @property
+    def public_key(self) -> PublicKey:
+        return PublicKey(self.keystore.signer.suite, self.keystore.signer.public_key)
+
 
 class World:
     """All members, the operator's ledger, and the chain. `lens` shows a member another chain than the real one."""
@@ -71,7 +76,7 @@ class World:
         self.members: dict[str, Member] = {}
         self._stack = ExitStack()
         self._transports: dict[str, httpx.BaseTransport] = {}
-        self._client = self._stack.enter_context(httpx.Client(transport=_Switchboard(self._transports)))
+        self.client = self._stack.enter_context(httpx.Client(transport=_Switchboard(self._transports)))
 
     def __getitem__(self, name: str) -> Member:
         return self.members[name]
@@ -79,6 +84,11 @@ class World:
     @property
     def custodians(self) -> tuple[Member, ...]:
         return tuple(self.members[name] for name in CUSTODIANS)
+
+    @staticmethod
+    def role(name: str) -> Role:
+        """The role that an organisation of this name has in the demo."""
+        return ROLES[name]
 
     def join(self, name: str, lens: Callable[[Chain], Chain] = lambda chain: chain) -> Member:
         """Makes an organisation's home and node. It is not admitted yet."""
@@ -88,7 +98,7 @@ class World:
         ledger = Ledger.connect(lens(self.chain), self.directory, keystore.account, None)
         store = Store(home.database_file, keystore.vault, secrets.token_bytes)
         self._stack.callback(store.close)
-        peers = HttpPeers(self._client, settings.max_document_bytes)
+        peers = HttpPeers(self.client, settings.max_document_bytes)
         context = Context(home, settings, keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes)
         node = Node(context)
         self.serve(f"{name}.demo", build_app(node, secrets.token_urlsafe(16)))
