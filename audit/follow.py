@@ -143,16 +143,15 @@ class Follower:
 
     def _claim(self, block: Block) -> Claim:
         """The heads that the endpoint's state has at a block."""
-        ledger = self._ledger
-        contracts = {
-            "Directory": ledger.directory,
-            "Participants": ledger.participants,
-            "Assets": ledger.assets,
-            "Access": ledger.access,
-            "Devices": ledger.devices,
-            "OperationLog": ledger.operation_log,
+        ledger, at = self._ledger, block.number
+        heads = {
+            "Directory": ledger.directory.head(at=at),
+            "Participants": ledger.participants.head(at=at),
+            "Assets": ledger.assets.head(at=at),
+            "Access": ledger.access.head(at=at),
+            "Devices": ledger.devices.head(at=at),
+            "OperationLog": ledger.operation_log.head(at=at),
         }
-        heads = {name: contract.head(at=block.number) for name, contract in contracts.items()}
         return Claim("endpoint", block.number, block.hash, MappingProxyType(heads))
 
 

@@ -81,13 +81,20 @@ class Papers:
         self.patience = patience or Patience()
         self._state = state
         self._documents = documents
-        self._read: dict[tuple[str, bytes, object], object] = {}
-        self._served: dict[tuple[str, Bytes32], bytes] = {}
+        self._contents: dict[tuple[str, Bytes32], bytes | None] = {}
+        self._read: dict[tuple[str, Bytes32, object], object] = {}
 
     @property
     def served(self) -> Mapping[tuple[str, Bytes32], bytes]:
-        """What was fetched so far, by kind and name; capsule files left out."""
-        return MappingProxyType(self._served)
+        """What was asked for, served, and what it says it is; by kind and name, capsule files left out."""
+        right = {(kind, key) for (kind, key, _), paper in self._read.items() if not isinstance(paper, Absent | Odd)}
+        contents = {name: content for name, content in self._contents.items() if content is not None and name in right}
+        return MappingProxyType(contents)
+
+    @property
+    def absent(self) -> int:
+        """How many documents that were asked for nobody served."""
+        return sum(1 for content in self._contents.values() if content is None)
 
     def policy(self, version: Version) -> Policy | Absent | Odd:
         def read(data: bytes) -> Policy:
@@ -199,19 +206,21 @@ class Papers:
 
     def _paper(self, reference: Reference, read: Callable[[bytes], _T], against: object = None) -> _T | Absent | Odd:
         """The paper that `reference` names, read once for each thing that it is held `against`."""
-        name = (reference.kind, bytes(reference.key), against)
+        name = (reference.kind, reference.key, against)
         if name not in self._read:
             self._read[name] = self._fetched(reference, read)
         return cast("_T | Absent | Odd", self._read[name])
 
     def _fetched(self, reference: Reference, read: Callable[[bytes], _T]) -> _T | Absent | Odd:
-        data = self._served.get((reference.kind, reference.key))
-        if data is None:
+        name = (reference.kind, reference.key)
+        if reference.kind in _NOT_KEPT:
             data = self._documents.fetch(reference)
+        else:
+            if name not in self._contents:
+                self._contents[name] = self._documents.fetch(reference)
+            data = self._contents[name]
         if data is None:
             return Absent()
-        if reference.kind not in _NOT_KEPT:
-            self._served[reference.kind, reference.key] = data
         try:
             return read(data)
         except CapsuleError as exc:

@@ -7,7 +7,7 @@ event that speaks of something no earlier event made is an `Orphan`. Times are b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
 from capsule.digest import Domain
@@ -106,15 +106,17 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Somebody's word for the heads after a block: `source` is "endpoint" or "checkpoint".
+    """Somebody's word for the state after a block: `source` is "endpoint" or "checkpoint".
 
-    `heads` by contract name; under "<contract>.places" the running digest over places, where the source gives it.
+    `heads`: head and seq by contract name. A checkpoint also says the block's `time`, and `places` (see `Mark`).
     """
 
     source: str
     block: int
     block_hash: Digest
     heads: Mapping[str, tuple[Digest, int]]
+    places: Mapping[str, Digest] = field(default_factory=dict)
+    time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,19 +82,17 @@ def checkpoint_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
             if running.breaks:
                 continue
             mark = running.at[claim.block]
-            for part, computed in ((name, mark.head), (f"{name}.places", mark.places)):
-                if part == name or part in claim.heads:
-                    head, seq = claim.heads.get(part, (None, 0))
-                    if (head, seq) != (computed, mark.seq):
-                        yield found(
-                            "checkpoint-mismatch",
-                            Subject("contract", name),
-                            contract=part,
-                            block=claim.block,
-                            expected=f"{head} over {seq} events",
-                            computed=f"{computed} over {mark.seq} events",
-                        )
-                        break
+            head, seq = claim.heads.get(name, (None, 0))
+            places = claim.places.get(name, mark.places)
+            if (head, seq, places) != (mark.head, mark.seq, mark.places):
+                yield found(
+                    "checkpoint-mismatch",
+                    Subject("contract", name),
+                    contract=name,
+                    block=claim.block,
+                    expected=f"{head} over {seq} events at {places}",
+                    computed=f"{mark.head} over {mark.seq} events at {mark.places}",
+                )
 
 
 def event_unmatched(state: State, papers: Papers) -> Iterator[Finding]:

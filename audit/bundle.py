@@ -1,0 +1,193 @@
+"""Evidence bundles: all that shows what happened to one subject, in one file, checked without network and database.
+
+The container is canonical JSON (kind "dataspace/bundle", version 1): the ledger's identity, the raw logs of the
+contracts involved from their first event on, so that they re-hash to the heads, the signed checkpoint over those heads
+where there is one, the documents, and a digest over all of it. What makes it evidence is the checkpoint under T, the
+keys that whoever checks it trusts from elsewhere; nothing about trust is taken from the file.
+
+Invariant: nothing in the file goes unchecked. Logs are fixed by the checkpoint's heads, their places by its places,
+documents by the digests on chain; without T by the file's own digest only, and the verdict says `unanchored`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from audit.documents import Documents, MemoryDocuments
+from audit.errors import BundleError, RequestError
+from audit.findings import Subject
+from audit.index import Index
+from audit.ledger_state import fold
+from audit.notation import identity_from_json, identity_json, log_from_json, log_json, tip_from_json, tip_json
+from audit.papers import Papers, Patience
+from audit.picture import Entry, Identity, Tip
+from audit.rulebook import apply
+from audit.trail import trail_of
+from audit.trust import claim_of
+from capsule import canonical
+from capsule.canonical import Json
+from capsule.checkpoint import SignedCheckpoint
+from capsule.digest import tagged
+from capsule.document import Fields
+from capsule.errors import FormatError, InputError
+from capsule.ids import Bytes32, Digest
+from contracts.decode import EventDecoder
+from contracts.errors import ChainIntegrityError
+from contracts.events import SequencedEvent
+
+__all__ = ["KIND", "Contents", "bundle", "read_bundle"]
+
+KIND: Final = "dataspace/bundle"
+_VERSION: Final = 1
+_MAX_LOGS: Final = 10_000_000
+_MAX_DOCUMENTS: Final = 1_000_000
+_ALWAYS: Final = ("Directory", "Participants")
+_INVOLVED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "asset": ("Assets", "Access", "Devices"),
+        "request": ("Assets", "Access", "Devices"),
+        "grant": ("Assets", "Access", "Devices"),
+        "use": ("Assets", "Access", "Devices"),
+        "device": ("Devices",),
+        "participant": ("Assets", "Access", "Devices", "OperationLog"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a bundle holds, read but not believed. `identity` names the included contracts only."""
+
+    subject: Subject
+    identity: Identity
+    tip: Tip
+    entries: tuple[Entry, ...]
+    checkpoint: SignedCheckpoint | None
+    documents: Mapping[tuple[str, bytes], bytes]
+
+
+def bundle(
+    index: Index,
+    about: Subject,
+    documents: Documents,
+    *,
+    checkpoint: SignedCheckpoint | None = None,
+    patience: Patience | None = None,
+) -> bytes:
+    """The bundle of a subject (asset, request, grant, use, device, participant).
+
+    With a checkpoint, up to its block; else up to the index's tip. Raises RequestError for a subject that the index
+    does not know, and for a checkpoint past the tip or at a block that can't be cut at.
+    """
+    if about.kind not in _INVOLVED:
+        raise RequestError(f"a bundle is of one of {', '.join(_INVOLVED)}, not of a {about.kind}")
+    tip = _end(index, checkpoint)
+    included = (*_ALWAYS, *_INVOLVED[about.kind])
+    identity = Identity(
+        index.identity.domain,
+        index.identity.genesis_hash,
+        MappingProxyType({name: index.identity.contracts[name] for name in included}),
+    )
+    entries = tuple(entry for entry in index.entries(tip.number) if entry.contract in included)
+    # The rules ask for exactly the documents that the bundle needs.
+    state = fold(entries, identity, tip)
+    papers = Papers(state, documents, patience)
+    apply(state, papers)
+    about = trail_of(state, entries, about).subject
+    content: dict[str, Json] = {
+        "kind": KIND,
+        "version": _VERSION,
+        "subject": {"kind": about.kind, "id": about.id},
+        "ledger": identity_json(identity),
+        "tip": tip_json(tip),
+        "checkpoint": None if checkpoint is None else checkpoint.to_json(),
+        "logs": {name: [log_json(entry) for entry in entries if entry.contract == name] for name in sorted(included)},
+        "documents": [
+            {"kind": kind, "key": str(key), "content": base64.b64encode(data).decode()}
+            for (kind, key), data in sorted(papers.served.items())
+        ],
+    }
+    return canonical.encode({**content, "digest": str(_digest(content))})
+
+
+def _end(index: Index, checkpoint: SignedCheckpoint | None) -> Tip:
+    tip = index.tip
+    if tip is None:
+        raise RequestError("the index is empty; rebuild it from a chain first")
+    if checkpoint is None or checkpoint.checkpoint.block_number == tip.number:
+        return tip
+    number = checkpoint.checkpoint.block_number
+    if number > tip.number:
+        raise RequestError(f"the checkpoint is of block {number}, the index ends at {tip.number}; rebuild it first")
+    time = claim_of(checkpoint.checkpoint).time
+    if time is None:
+        time = max((entry.time for entry in index.entries(number)), default=0)
+    return Tip(number, checkpoint.checkpoint.block_hash, time)
+
+
+def _digest(content: Mapping[str, Json]) -> Digest:
+    return tagged("bundle", canonical.encode(content))
+
+
+def read_bundle(data: bytes) -> Contents:
+    """Reads a bundle whose own digest holds. Raises BundleError."""
+    try:
+        document = canonical.decode(data)
+        fields = Fields.of(document, KIND, _VERSION)
+        if not isinstance(document, dict) or canonical.encode(document) != data:
+            raise BundleError("the bundle is not written canonically, so it is not as it was made")
+        stated = fields.id("digest", Digest)
+        computed = _digest({name: value for name, value in document.items() if name != "digest"})
+        if computed != stated:
+            raise BundleError(f"the bundle was changed: it hashes to {computed}, not to its digest {stated}")
+        about = fields.object("subject")
+        identity = identity_from_json(fields.value("ledger"))
+        checkpoint = fields.value("checkpoint")
+        return Contents(
+            subject=Subject(about.text("kind"), about.text("id")),
+            identity=identity,
+            tip=tip_from_json(fields.value("tip")),
+            entries=_entries(fields.object("logs"), identity),
+            checkpoint=None if checkpoint is None else SignedCheckpoint.from_json(checkpoint),
+            documents=MappingProxyType(dict(fields.objects("documents", _MAX_DOCUMENTS, _document))),
+        )
+    except (FormatError, InputError, ChainIntegrityError) as exc:
+        raise BundleError(f"the bundle does not read: {exc}") from exc
+
+
+def _entries(logs: Fields, identity: Identity) -> tuple[Entry, ...]:
+    """The events of all contracts, in chain order."""
+    if set(logs.names()) != set(identity.contracts):
+        raise BundleError("the bundle's logs are not those of its contracts")
+    decoder = EventDecoder({address: name for name, address in identity.contracts.items()})
+    entries = []
+    for name, address in identity.contracts.items():
+        listed = logs.value(name)
+        if not isinstance(listed, list) or len(listed) > _MAX_LOGS:
+            raise BundleError(f"the bundle's logs of {name} are no list")
+        for item in listed:
+            log, time = log_from_json(item, address)
+            event = decoder.decode(log)
+            if not isinstance(event, SequencedEvent):
+                raise BundleError(f"the bundle has a log of {name} that is none of its events")
+            entries.append(Entry(name, event, time))
+    return tuple(sorted(entries, key=lambda entry: (entry.event.log.block_number, entry.event.log.log_index)))
+
+
+def _document(fields: Fields) -> tuple[tuple[str, bytes], bytes]:
+    text = fields.value("content")
+    try:
+        content = base64.b64decode(text if isinstance(text, str) else "?", validate=True)
+    except binascii.Error as exc:
+        raise FormatError("a document is not base64") from exc
+    return (fields.text("kind"), bytes(fields.id("key", Bytes32))), content
+
+
+def documents_of(contents: Contents) -> MemoryDocuments:
+    """The documents inside, as a source for the rules."""
+    return MemoryDocuments(contents.documents)
