@@ -139,6 +139,8 @@ class Sender:
             if found is None and signed.intent == intent:
                 found = replace(signed, waiting=True)
                 self._unsettled[signed.hash] = found
+            elif self._chain.receipt(signed.hash) is not None:
+                del self._unsettled[signed.hash]
             else:
                 self._hand_over(signed)
         return found

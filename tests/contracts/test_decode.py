@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -128,7 +129,7 @@ def test_text_that_is_no_utf8_is_still_an_event() -> None:
 
 def test_words_refuse_what_solidity_would_not_write() -> None:
     full = b"\xff" * 32
-    refused = [
+    refused: list[Callable[[], object]] = [
         lambda: word(b"short", 0),
         lambda: uint(full, 0, 64),
         lambda: boolean(bytes(31) + b"\x02", 0),

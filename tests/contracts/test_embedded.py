@@ -27,6 +27,7 @@ from contracts.embedded import EmbeddedChain
 from contracts.errors import (
     ChainIntegrityError,
     ChainRefusedError,
+    ChainUnreachableError,
     HomeLockedError,
     NonceConflictError,
     RevertedError,
@@ -222,7 +223,7 @@ def test_threads_share_one_chain_and_one_account(embedded: EmbeddedChain) -> Non
             for _ in range(5):
                 sender.transact(_someone(), b"", 1)
                 embedded.logs([], 0, embedded.head().number)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(6)]
@@ -289,6 +290,34 @@ def test_closed_is_closed(tmp_path: Path) -> None:
         chain.head()
 
 
+def test_a_broken_file_is_our_error(tmp_path: Path) -> None:
+    chain = EmbeddedChain.open(tmp_path, clock=time.time)
+    chain._store.close()  # the disk goes away under it
+    for ask in (lambda: chain.block(5), lambda: chain.receipt(random_digest()), lambda: _pay(chain, _someone())):
+        with pytest.raises(ChainUnreachableError, match="file can't be"):
+            ask()
+    chain.close()
+    (tmp_path / "chain.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(ChainUnreachableError, match="can't be opened"):
+        EmbeddedChain.open(tmp_path, clock=time.time)
+
+
+def test_a_block_that_does_not_reach_the_disk_did_not_happen(
+    embedded: EmbeddedChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise ChainUnreachableError("disk full")
+
+    raw = _raw(embedded, nonce=0)
+    monkeypatch.setattr(embedded._store, "commit", full)
+    with pytest.raises(ChainUnreachableError, match="disk full"):
+        embedded.send(raw)
+    assert (embedded.head().number, embedded.nonce(embedded.faucet.address)) == (0, 0)
+    monkeypatch.undo()
+    embedded.send(raw)
+    assert embedded.head().number == 1
+
+
 def test_one_opening_at_a_time(tmp_path: Path) -> None:
     with EmbeddedChain.open(tmp_path, clock=time.time), pytest.raises(HomeLockedError):
         EmbeddedChain.open(tmp_path, clock=time.time)
@@ -303,11 +332,11 @@ def _start(target: Callable[[Path, Path], None], *paths: Path) -> BaseProcess:
     return process
 
 
-def _wait_for(path: Path) -> None:
+def _wait_for(path: Path, size: int = 0) -> None:
     deadline = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < deadline, f"no {path.name} after 30 s"
-        time.sleep(0.01)
+    while not path.exists() or path.stat().st_size < size:
+        assert time.monotonic() < deadline, f"{path.name} did not grow to {size} bytes within 30 s"
+        time.sleep(0.005)
 
 
 def _kill(process: BaseProcess) -> None:
@@ -331,9 +360,10 @@ def test_kill_loses_nothing_acknowledged(tmp_path: Path) -> None:
     rng = random.Random(7)
     notes = tmp_path / "notes"
     for _ in range(_KILLS):
+        size = notes.stat().st_size if notes.exists() else 0
         writer = _start(write_until_killed, tmp_path / "chain", notes)
-        _wait_for(notes)
-        time.sleep(rng.uniform(0.05, 0.5))
+        _wait_for(notes, size + 1)
+        time.sleep(rng.uniform(0, 0.4))
         _kill(writer)
         acknowledged = [Digest.parse(line) for line in notes.read_text().splitlines() if len(line) == 66]
         with EmbeddedChain.open(tmp_path / "chain", clock=time.time) as chain:

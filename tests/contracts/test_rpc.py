@@ -1,0 +1,236 @@
+"""A hostile or broken endpoint: whatever it answers, only our own errors leave."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from capsule.errors import InputError
+from capsule.ids import Address, Digest
+from contracts.account import Account
+from contracts.errors import (
+    ChainIntegrityError,
+    ChainRefusedError,
+    ChainUnreachableError,
+    LedgerError,
+    NonceConflictError,
+    RevertedError,
+)
+from contracts.rpc import RpcChain
+
+_SOMEONE = Address(b"\x01" * 20)
+_HASH = Digest(b"\x02" * 32)
+_QUESTIONS: dict[str, Callable[[RpcChain], object]] = {
+    "chain_id": lambda chain: chain.chain_id(),
+    "head": lambda chain: chain.head(),
+    "finalized": lambda chain: chain.finalized(),
+    "block": lambda chain: chain.block(3),
+    "call": lambda chain: chain.call(_SOMEONE, b"", at=3),
+    "logs": lambda chain: chain.logs([_SOMEONE], 0, 3),
+    "send": lambda chain: chain.send(b"\x02"),
+    "receipt": lambda chain: chain.receipt(_HASH),
+    "block_receipts": lambda chain: chain.block_receipts(3),
+    "nonce": lambda chain: chain.nonce(_SOMEONE),
+    "balance": lambda chain: chain.balance(_SOMEONE),
+    "gas_price": lambda chain: chain.gas_price(),
+    "estimate_gas": lambda chain: chain.estimate_gas(_SOMEONE, None, b"", 0),
+    "code": lambda chain: chain.code(_SOMEONE),
+    "storage_proof": lambda chain: chain.storage_proof(_SOMEONE, (0,), 3),
+}
+
+
+class Endpoint:
+    """An HTTP server that gives `answer` (text) with `status` to everything, or what `answers` has for the method."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.answer = "{}"
+        self.answers: dict[str, Any] = {}
+        self.asked: list[str] = []
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                endpoint.asked.append(question["method"])
+                known = endpoint.answers.get(question["method"])
+                text = endpoint.answer if known is None else json.dumps({"jsonrpc": "2.0", "id": 1, **known})
+                self.send_response(endpoint.status)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                return
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.chain = RpcChain(f"http://127.0.0.1:{self.server.server_port}", timeout=2)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    made = Endpoint()
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("question", list(_QUESTIONS))
+def test_nobody_there(question: str) -> None:
+    chain = RpcChain("http://127.0.0.1:9", timeout=0.5)
+    with pytest.raises(ChainUnreachableError, match="does not answer"):
+        _QUESTIONS[question](chain)
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 503])
+@pytest.mark.parametrize("text", ["", "<html>", "[]", "null", "7", '{"jsonrpc":"2.0"}', '{"result":'])
+def test_no_json_rpc(endpoint: Endpoint, status: int, text: str) -> None:
+    endpoint.status, endpoint.answer = status, text
+    for ask in _QUESTIONS.values():
+        with pytest.raises(ChainUnreachableError):
+            ask(endpoint.chain)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        True,
+        7,
+        -1,
+        1.5,
+        "",
+        "0x",
+        "0xzz",
+        "text",
+        [],
+        {},
+        [None],
+        [{}],
+        ["0x1"],
+        {"number": "0x3"},
+        "0x" + "ff" * 99,
+    ],
+    ids=str,
+)
+def test_wrong_types_raise_our_errors_only(endpoint: Endpoint, result: object) -> None:
+    endpoint.answer = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result})
+    for ask in _QUESTIONS.values():
+        try:
+            ask(endpoint.chain)
+        except LedgerError as error:
+            assert isinstance(error, (ChainIntegrityError, ChainRefusedError))  # noqa: PT017
+
+
+_LOG = {
+    "address": "0x" + "01" * 20,
+    "topics": ["0x" + "02" * 32],
+    "data": "0x",
+    "blockNumber": "0x2",
+    "blockHash": "0x" + "03" * 32,
+    "transactionHash": "0x" + "04" * 32,
+    "logIndex": "0x0",
+}
+
+
+@pytest.mark.parametrize("field", list(_LOG))
+@pytest.mark.parametrize("value", [None, 7, "", "0x1", "0xzz", [], {}, "0x" + "01" * 40])
+def test_bent_logs(endpoint: Endpoint, field: str, value: object) -> None:
+    endpoint.answer = json.dumps({"jsonrpc": "2.0", "id": 1, "result": [{**_LOG, field: value}]})
+    try:
+        logs = endpoint.chain.logs([_SOMEONE], 0, 2)
+    except ChainIntegrityError:
+        return
+    assert len(logs) == 1
+
+
+def test_logs_that_nobody_asked_for(endpoint: Endpoint) -> None:
+    endpoint.answers["eth_getLogs"] = {"result": [_LOG]}
+    assert len(endpoint.chain.logs([_SOMEONE], 0, 2)) == 1
+    for addresses, first, last in (([Address.ZERO], 0, 2), ([_SOMEONE], 0, 1), ([_SOMEONE], 3, 3)):
+        with pytest.raises(ChainIntegrityError, match="nobody asked"):
+            endpoint.chain.logs(addresses, first, last)
+
+
+def test_logs_are_fetched_in_spans(endpoint: Endpoint) -> None:
+    chain = RpcChain(f"http://127.0.0.1:{endpoint.server.server_port}", log_span=10)
+    endpoint.answers["eth_getLogs"] = {"result": []}
+    assert chain.logs([_SOMEONE], 0, 34) == ()
+    assert len(endpoint.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        ({"code": 3, "message": "execution reverted", "data": "0x"}, "Empty"),
+        ({"code": 3, "message": "execution reverted: custom error", "data": "0xdb9f1fcb"}, None),
+        ({"code": -32000, "message": "Execution reverted", "data": "0x4e487b71" + "00" * 31 + "11"}, "Panic"),
+        ({"code": -32000, "message": "execution reverted", "data": {"data": "0x01020304"}}, "Unknown"),
+        ({"code": 3, "message": "execution reverted"}, "Empty"),
+    ],
+)
+def test_reverts_of_several_nodes(endpoint: Endpoint, error: dict[str, object], name: str | None) -> None:
+    endpoint.answer = json.dumps({"jsonrpc": "2.0", "id": 1, "error": error})
+    for ask in (_QUESTIONS["call"], _QUESTIONS["estimate_gas"]):
+        with pytest.raises(RevertedError) as refused:
+            ask(endpoint.chain)
+        assert name is None or refused.value.name == name
+
+
+@pytest.mark.parametrize("error", [{"code": -32601, "message": "no such method"}, "text", 7, {}, {"message": None}])
+def test_other_errors_are_refusals(endpoint: Endpoint, error: object) -> None:
+    endpoint.answer = json.dumps({"jsonrpc": "2.0", "id": 1, "error": error})
+    for name, ask in _QUESTIONS.items():
+        with pytest.raises(ChainRefusedError):
+            ask(endpoint.chain)
+        assert name
+
+
+def test_sending_again_what_the_node_has(endpoint: Endpoint) -> None:
+    raw = Account(b"\x01" * 32).sign_transaction(
+        chain_id=1, nonce=0, to=_SOMEONE, data=b"", value=0, gas=21_000, gas_price=0
+    )
+    endpoint.answers["eth_sendRawTransaction"] = {"error": {"code": -32000, "message": "already known"}}
+    endpoint.answers["eth_getTransactionByHash"] = {"result": {"hash": "0x"}}
+    endpoint.chain.send(raw)
+    endpoint.answers["eth_getTransactionByHash"] = {"result": None}
+    with pytest.raises(ChainRefusedError):
+        endpoint.chain.send(raw)
+    endpoint.answers["eth_sendRawTransaction"] = {"error": {"code": -32003, "message": "Nonce too low"}}
+    with pytest.raises(NonceConflictError):
+        endpoint.chain.send(raw)
+    endpoint.answers["eth_sendRawTransaction"] = {"result": "0x" + "00" * 32}
+    with pytest.raises(ChainIntegrityError):
+        endpoint.chain.send(raw)
+
+
+def test_a_send_is_never_repeated_unseen(endpoint: Endpoint) -> None:
+    endpoint.status = 503
+    with pytest.raises(ChainUnreachableError):
+        endpoint.chain.send(b"\x02")
+    assert endpoint.asked == ["eth_sendRawTransaction"]
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host", "file:///etc/passwd", "host:8545", "http://"])
+def test_what_is_no_endpoint(url: str) -> None:
+    with pytest.raises(InputError):
+        RpcChain(url)
+
+
+def test_keys_in_a_url_are_not_shown() -> None:
+    chain = RpcChain("http://user:secret@127.0.0.1:9/v3/apikey?token=hidden", timeout=0.2)
+    with pytest.raises(ChainUnreachableError) as refused:
+        chain.head()
+    shown = repr(chain) + str(refused.value)
+    assert not any(word in shown for word in ("secret", "apikey", "hidden", "user"))
+    assert (chain.verification, RpcChain("http://localhost:1", own_node=True).verification) == (
+        "single unverified endpoint",
+        "own node",
+    )
