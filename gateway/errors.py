@@ -1,0 +1,166 @@
+"""The errors of the device door. Each says in one sentence what is wrong.
+
+GatewayError
+├── CallerError               the caller's doing; no retry helps
+│   ├── SettingsError, NotFoundError, ForbiddenError
+│   ├── ReadingsError         a file of readings; names line and column
+│   └── IncompleteError       frames of the period are missing; names device and sequence
+├── NotAnchoredError          not yet; a retry after the next batch helps
+├── DeviceError               what a device sent can't be accepted; carries the device
+│   ├── UnenrolledError       it is not enrolled on the final chain, or is retired
+│   ├── MarkError             the frame's mark is not what its signature is
+│   └── ForkError             a second frame for a place that is taken; carries both hashes
+├── PeerError                 the gateway that an agent talks to
+│   ├── PeerUnreachableError  it gave no answer; a retry helps
+│   └── PeerAnswerError       it answered with something that does not hold, or refused
+├── AnchorConflictError       the chain holds other batches of this account than this store
+└── StoreError                this machine: disk or database; a retry may help
+    └── StoreLockedError      another process has it open
+
+Malformed and wrongly signed frames are FormatError and VerificationError of `capsule`; the chain's own errors are
+those of `contracts`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capsule.ids import DeviceId, Digest
+
+__all__ = [
+    "AnchorConflictError",
+    "CallerError",
+    "DeviceError",
+    "ForbiddenError",
+    "ForkError",
+    "GatewayError",
+    "IncompleteError",
+    "MarkError",
+    "NotAnchoredError",
+    "NotFoundError",
+    "PeerAnswerError",
+    "PeerError",
+    "PeerUnreachableError",
+    "ReadingsError",
+    "SettingsError",
+    "StoreError",
+    "StoreLockedError",
+    "UnenrolledError",
+]
+
+
+class GatewayError(Exception):
+    """Root of this package's errors."""
+
+
+class CallerError(GatewayError):
+    """The caller asked for something that can't be; no retry helps."""
+
+
+class SettingsError(CallerError):
+    """A setting is unknown or can't be read."""
+
+
+class NotFoundError(CallerError):
+    """This gateway has no such thing."""
+
+    def __init__(self, kind: str, name: object) -> None:
+        super().__init__(f"this gateway has no {kind} {name}")
+
+
+class ForbiddenError(CallerError):
+    """Only the gateway's operator may do this."""
+
+
+class ReadingsError(CallerError):
+    """A file of readings has a fault; `line` counts from 1, `column` is the header's name, where it is one cell's."""
+
+    def __init__(self, source: str, line: int, column: str | None, why: str) -> None:
+        at = f"{source}, line {line}" + (f", column {column}" if column else "")
+        super().__init__(f"{at}: {why}")
+        self.line = line
+        self.column = column
+
+
+class IncompleteError(CallerError):
+    """Frames between two others of a device are not here, so no container can be made."""
+
+    def __init__(self, device: DeviceId, first: int, last: int) -> None:
+        which = f"frame {first}" if first == last else f"frames {first} to {last}"
+        super().__init__(f"{which} of device {device} never arrived here; export a period without the gap")
+        self.device = device
+        self.first = first
+        self.last = last
+
+
+class NotAnchoredError(GatewayError):
+    """Frames wait for their batch, or its anchor for finality."""
+
+    def __init__(self, frames: int) -> None:
+        what = "1 frame is" if frames == 1 else f"{frames} frames are"
+        super().__init__(f"{what} not anchored on the final chain yet; anchor a batch, or try again later")
+        self.frames = frames
+
+
+class DeviceError(GatewayError):
+    """What a device sent can't be accepted."""
+
+    def __init__(self, device: DeviceId, why: str) -> None:
+        super().__init__(why)
+        self.device = device
+
+
+class UnenrolledError(DeviceError):
+    """No key of this device counts now."""
+
+
+class MarkError(DeviceError):
+    """The frame says another mark than its signature is."""
+
+
+class ForkError(DeviceError):
+    """The device signed two frames for one place. Both are kept as evidence, and the incident is anchored."""
+
+    def __init__(self, device: DeviceId, sequence: int, known: Digest, frame: Digest) -> None:
+        super().__init__(
+            device,
+            f"device {device} signed a second history: frame {frame} contradicts frame {known} at sequence {sequence}; "
+            "both are kept as evidence",
+        )
+        self.sequence = sequence
+        self.known = known
+        self.frame = frame
+
+
+class PeerError(GatewayError):
+    """The gateway that an agent talks to."""
+
+
+class PeerUnreachableError(PeerError):
+    """No usable answer; the frame is still queued."""
+
+
+class PeerAnswerError(PeerError):
+    """It refused, or its answer does not hold."""
+
+
+class AnchorConflictError(GatewayError):
+    """The chain holds a batch of this account that this store does not: another gateway used the account."""
+
+    def __init__(self, number: int, here: Digest, on_chain: Digest) -> None:
+        super().__init__(
+            f"batch {number} on chain has frames root {on_chain}, here it is {here}: another process anchors with this "
+            "account, or this store is an old copy"
+        )
+        self.number = number
+
+
+class StoreError(GatewayError):
+    """The disk or the database failed; nothing was acknowledged."""
+
+
+class StoreLockedError(StoreError):
+    """One process a store."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"another process uses {path}; stop it, or choose another home")

@@ -1,0 +1,194 @@
+"""A gateway: the rooms of this package around one store, one ledger and one signing key.
+
+Usable in process, and what the HTTP service stands on. All methods may be called from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from capsule.batch import Batch, BatchDocument, FrameProof
+from capsule.digest import Domain
+from capsule.errors import InputError
+from capsule.frame_receipt import SignedFrameReceipt
+from capsule.ids import Address, DeviceId, Digest
+from capsule.signature import PublicKey, Signer
+from contracts.ledger import Ledger
+from gateway.anchoring import AnchoredBatch, Anchoring
+from gateway.batching import Batching
+from gateway.errors import NotFoundError
+from gateway.export import Export, write_export
+from gateway.ingest import Intake
+from gateway.proof import Proofs
+from gateway.register import Register
+from gateway.settings import GatewaySettings
+from gateway.store import BatchRow, DeviceRow, FrameRow, IncidentRow, Stage, Store
+
+__all__ = ["Gateway", "Status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Counts of this gateway's store."""
+
+    devices: int
+    frames: int
+    waiting: int
+    incidents: int
+    batches: int
+    unanchored_batches: int
+
+
+class Gateway:
+    """Open it with `Gateway.open`, and close it."""
+
+    def __init__(
+        self, store: Store, ledger: Ledger, signer: Signer, *, settings: GatewaySettings, clock: Callable[[], float]
+    ) -> None:
+        if ledger.account is None:
+            raise InputError("a gateway anchors with its account; connect the ledger with one")
+        account = ledger.account.address
+        self._store = store
+        self._ledger = ledger
+        self._signer = signer
+        self.settings = settings
+        self.register = Register(ledger, account, clock, settings.refresh_seconds)
+        self._intake = Intake(
+            store,
+            self.register,
+            account=account,
+            signer=signer,
+            domain=ledger.domain,
+            clock=clock,
+            settings=settings,
+        )
+        self._batching = Batching(store, account=account, clock=clock, settings=settings)
+        self._anchoring = Anchoring(store, self.register, ledger, account=account, patience=settings.finality_seconds)
+        self._proofs = Proofs(store)
+        self.account: Address = account
+
+    @classmethod
+    def open(
+        cls,
+        home: Path,
+        ledger: Ledger,
+        signer: Signer,
+        *,
+        clock: Callable[[], float],
+        settings: GatewaySettings | None = None,
+    ) -> Self:
+        """Opens or makes the store `gateway.db` in folder `home`. `signer`: the signing key that stands on chain for
+        the ledger's account. `clock` gives unix seconds.
+
+        Raises StoreLockedError, StoreError, InputError without an account.
+        """
+        store = Store(home / "gateway.db")
+        try:
+            return cls(store, ledger, signer, settings=settings or GatewaySettings(), clock=clock)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Lets the store go. Nothing is lost without it."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def public_key(self) -> PublicKey:
+        """What receipts verify under."""
+        return PublicKey(self._signer.suite, self._signer.public_key)
+
+    @property
+    def domain(self) -> Domain:
+        return self._ledger.domain
+
+    # ------------------------------------------------------------------------------------------------- frames in
+
+    def ingest(self, frame: bytes) -> SignedFrameReceipt:
+        """The signed receipt of a frame that is verified and durable. The same bytes get the same receipt.
+
+        Raises FormatError, VerificationError, UnenrolledError, MarkError, ForkError, LedgerError, StoreError.
+        """
+        return self._intake.take(frame)[0]
+
+    def take(self, frame: bytes) -> tuple[SignedFrameReceipt, bool]:
+        """As `ingest`, and whether the frame is new here."""
+        return self._intake.take(frame)
+
+    # ---------------------------------------------------------------------------------------------------- batches
+
+    def build_batch(self) -> BatchDocument | None:
+        """The next batch of what waits, stored but not sent; None when nothing waits."""
+        return self._batching.build()
+
+    def anchor(self) -> tuple[AnchoredBatch, ...]:
+        """Sends batches that are not on chain and returns those that became final. See `Anchoring.anchor`."""
+        return self._anchoring.anchor()
+
+    def anchor_all(self) -> tuple[AnchoredBatch, ...]:
+        """Batches everything that waits, and anchors it."""
+        while self.build_batch() is not None:
+            pass
+        return self.anchor()
+
+    def anchor_due(self) -> tuple[AnchoredBatch, ...]:
+        """What a service does at intervals: batches when that is due, and settles what is not final yet."""
+        if self._batching.is_due():
+            self.build_batch()
+        return self.anchor()
+
+    def check_chain(self) -> None:
+        """As a service does at its start: raises AnchorConflictError where chain and store contradict each other."""
+        self._anchoring.check()
+
+    # ------------------------------------------------------------------------------------------------------- out
+
+    def prove(self, frame: Digest) -> FrameProof:
+        """A verified inclusion proof. Raises NotFoundError, NotAnchoredError."""
+        return self._proofs.prove(frame)
+
+    def export(
+        self, device: DeviceId, sink: BinaryIO, *, start: float | None = None, end: float | None = None
+    ) -> Export:
+        """Writes a device's frames of a period as a source container. See `write_export`."""
+        return write_export(self._store, self._proofs, device, sink, start=start, end=end)
+
+    def batch_document(self, number: int) -> bytes:
+        """The document (index and incidents) of a batch, as auditors verify it. Raises NotFoundError."""
+        with self._store.reading() as records:
+            row = records.batch(number)
+        if row is None:
+            raise NotFoundError("batch", number)
+        return row.document
+
+    def batch(self, number: int) -> Batch:
+        """Raises NotFoundError."""
+        return BatchDocument.from_bytes(self.batch_document(number)).batch
+
+    def evidence(self, frame: Digest) -> bytes:
+        """A frame's bytes as received, accepted or kept as evidence. Raises NotFoundError."""
+        with self._store.reading() as records:
+            row = records.frame(frame)
+        if row is None:
+            raise NotFoundError("frame", frame)
+        return row.data
+
+    def status(self) -> Status:
+        with self._store.reading() as records:
+            return Status(
+                devices=records.count(DeviceRow),
+                frames=records.count(FrameRow),
+                waiting=records.frames_waiting()[0],
+                incidents=records.count(IncidentRow),
+                batches=records.count(BatchRow),
+                unanchored_batches=len(records.batches(Stage.BUILT, Stage.SENT)),
+            )
