@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from contracts.agreeing import AgreeingChain
-from contracts.rpc import RpcChain
 from fastapi import FastAPI
 
 from capsule.errors import FormatError
+from contracts.agreeing import AgreeingChain
 from contracts.chain import Chain
 from contracts.embedded import EmbeddedChain
 from contracts.ledger import Ledger, Pin
+from contracts.rpc import RpcChain
 from node.context import Context
 from node.errors import KeystoreError, SettingsError
 from node.home import Home, write_whole

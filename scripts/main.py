@@ -2,7 +2,8 @@
 
 import typer
 
-from scripts.cli import market, org, serve
+from scripts.cli import audit, capsule, market, org, policy, serve
+from scripts.cli.doctor import doctor
 
 __all__ = ["app", "main"]
 
@@ -17,6 +18,10 @@ app.add_typer(market.access_app, name="access")
 app.add_typer(market.use_app, name="use")
 app.add_typer(market.custody_app, name="custody")
 app.add_typer(serve.app, name="node")
+app.add_typer(capsule.app, name="capsule")
+app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
+app.command()(doctor)
 
 
 def main() -> None:

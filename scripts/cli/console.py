@@ -16,32 +16,25 @@ from typing import Annotated, Any, NoReturn
 import httpx
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from node.errors import HomeLockedError, PeerUnreachableError
-from node.problems import problem_of
+from scripts.cli.exits import EXIT_INPUT, EXIT_UNREACHABLE, KNOWN_ERRORS, exit_status
 from scripts.composition import Api, application, node_at
 from scripts.inprocess import InProcess
 
 __all__ = [
-    "EXIT_FINDINGS",
-    "EXIT_INPUT",
-    "EXIT_REFUSED",
-    "EXIT_UNREACHABLE",
     "HomeOption",
     "JsonOption",
     "PassphraseFileOption",
     "fail",
     "node_client",
     "passphrase",
+    "progress",
     "show",
     "told",
 ]
-
-EXIT_FINDINGS = 1
-EXIT_INPUT = 2
-EXIT_REFUSED = 3
-EXIT_UNREACHABLE = 4
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="DATASPACE_HOME", help="Directory of this organisation's state.")
@@ -71,11 +64,8 @@ def told() -> Iterator[None]:
         fail(f"{error.strerror or error}{where}; free the disk or check permissions, then try again", EXIT_INPUT)
     except httpx.HTTPError as error:
         fail(f"the service does not answer: {error}", EXIT_UNREACHABLE)
-    except Exception as error:
-        problem = problem_of(error)
-        if problem is None:
-            raise
-        fail(str(error), problem.exit_status)
+    except KNOWN_ERRORS as error:
+        fail(str(error), exit_status(error))
 
 
 def passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -> str:
@@ -104,6 +94,15 @@ def show(content: Mapping[str, Any], as_json: bool, human: Callable[[], None] | 
             written = value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
             table.add_row(name.replace("_", " "), str(written))
         out.print(table)
+
+
+@contextmanager
+def progress(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error for long work: call what it yields with done and total."""
+    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(unit, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import httpx
 
-from audit.bundle import build_bundle, check_bundle
 from audit.checkpoints import build_checkpoint
 from audit.documents import Reference
 from audit.findings import Finding
 from audit.follow import rebuild
 from audit.index import Index
-from audit.trust import Trust, trust_from_ledger
+from audit.trust import Trust
 from audit.verify import Report, verify
 from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint, sign_checkpoint
@@ -97,7 +96,9 @@ class Inspector:
         index = Index.open(path)
         try:
             trust = self.trust()
-            report = verify(index, NodeDocuments(self._world.operator, self._world.client), checkpoint=signed, trust=trust)
+            report = verify(
+                index, NodeDocuments(self._world.operator, self._world.client), checkpoint=signed, trust=trust
+            )
         finally:
             index.close()
         write_whole(self._home / "trust.json", trust.to_bytes(), mode=0o644)

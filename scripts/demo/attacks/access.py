@@ -111,7 +111,7 @@ def silent_custodian(trip: Trip) -> Caught:
 
 
 def _refused_opening(trip: Trip, error: str, opened: int = 0) -> Caught:
-    """The compute node tries to open all that was ordered; the chain must refuse one order, and open `opened` others."""
+    """The compute node tries to open what was ordered; the chain must refuse one order, and open `opened` others."""
     steps = trip.world["compute"].node.work().progress
     refusals = [step.note for step in steps if step.note]
     if len(refusals) != 1 or error not in refusals[0] or len(steps) - 1 != opened:
@@ -120,14 +120,66 @@ def _refused_opening(trip: Trip, error: str, opened: int = 0) -> Caught:
 
 
 ATTACKS = (
-    Attack("unregistered-buyer", GROUP, "a stranger asks for access", "未准入的机构申请访问", unregistered_buyer),
-    Attack("wrong-purpose", GROUP, "a buyer asks for a purpose that is not offered", "使用方以未许可的用途申请", wrong_purpose),
-    Attack("wrong-algorithm", GROUP, "a buyer asks to run another algorithm", "使用方申请运行未许可的算法", wrong_algorithm),
-    Attack("expired-grant", GROUP, "a use is opened after the grant ended", "授权到期后仍开启使用", expired_grant),
-    Attack("revoked-grant", GROUP, "a use is opened after the grant was revoked", "授权撤销后仍开启使用", revoked_grant),
-    Attack("overuse", GROUP, "two uses race for the last count", "两次使用争抢最后一次额度", overuse),
-    Attack("regrant", GROUP, "a buyer asks again to reset its counts", "使用方重新申请以重置次数", regrant),
-    Attack("unordered-use", GROUP, "a compute node opens a use without a fresh order", "计算方无新订单即开启使用", unordered_use),
-    Attack("unclosed-use", GROUP, "a compute node takes the keys and gives no receipt", "计算方取得密钥却不出具回执", unclosed_use),
-    Attack("silent-custodian", GROUP, "a custodian neither releases nor refuses", "托管方既不放行也不拒绝", silent_custodian),
+    Attack(
+        "unregistered-buyer",
+        GROUP,
+        "a stranger asks for access",
+        "未准入的机构申请访问",
+        unregistered_buyer,
+    ),
+    Attack(
+        "wrong-purpose",
+        GROUP,
+        "a buyer asks for a purpose that is not offered",
+        "使用方以未许可的用途申请",
+        wrong_purpose,
+    ),
+    Attack(
+        "wrong-algorithm", GROUP, "a buyer asks to run another algorithm", "使用方申请运行未许可的算法", wrong_algorithm
+    ),
+    Attack(
+        "expired-grant",
+        GROUP,
+        "a use is opened after the grant ended",
+        "授权到期后仍开启使用",
+        expired_grant,
+    ),
+    Attack(
+        "revoked-grant", GROUP, "a use is opened after the grant was revoked", "授权撤销后仍开启使用", revoked_grant
+    ),
+    Attack(
+        "overuse",
+        GROUP,
+        "two uses race for the last count",
+        "两次使用争抢最后一次额度",
+        overuse,
+    ),
+    Attack(
+        "regrant",
+        GROUP,
+        "a buyer asks again to reset its counts",
+        "使用方重新申请以重置次数",
+        regrant,
+    ),
+    Attack(
+        "unordered-use",
+        GROUP,
+        "a compute node opens a use without a fresh order",
+        "计算方无新订单即开启使用",
+        unordered_use,
+    ),
+    Attack(
+        "unclosed-use",
+        GROUP,
+        "a compute node takes the keys and gives no receipt",
+        "计算方取得密钥却不出具回执",
+        unclosed_use,
+    ),
+    Attack(
+        "silent-custodian",
+        GROUP,
+        "a custodian neither releases nor refuses",
+        "托管方既不放行也不拒绝",
+        silent_custodian,
+    ),
 )

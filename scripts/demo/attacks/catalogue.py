@@ -1,4 +1,6 @@
-"""The attacks by name, and what it means to be caught: stopped at a step by somebody, or found by a rule of the audit."""
+"""The attacks by name, and what it means to be caught: stopped at a step by somebody, or found by a rule of the
+audit.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

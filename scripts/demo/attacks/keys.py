@@ -162,14 +162,46 @@ def _with_provider(trip: Trip, provider: Member) -> tuple[object, ...]:
 
 
 ATTACKS = (
-    Attack("tampered-capsule", GROUP, "one byte of the capsule is changed", "密态胶囊被篡改一个字节", tampered_capsule),
-    Attack("forged-share", GROUP, "a custodian releases a wrong share", "托管方放行伪造份额", forged_share),
-    Attack("custodian-collusion", GROUP, "custodians pool their shares without the provider", "托管方绕过提供方合谋",
-           custodian_collusion),
-    Attack("borrowed-deal", GROUP, "another asset names the victim's capsule and deal", "他人资产借用受害方的胶囊与份额分发",
-           borrowed_deal),
-    Attack("swapped-version", GROUP, "the deal is swapped between opening and release", "开启与放行之间更换份额分发",
-           swapped_version),
-    Attack("false-accusation", GROUP, "a compute node claims that a good share is wrong", "计算方诬告正确份额有误",
-           false_accusation),
+    Attack(
+        "tampered-capsule",
+        GROUP,
+        "one byte of the capsule is changed",
+        "密态胶囊被篡改一个字节",
+        tampered_capsule,
+    ),
+    Attack(
+        "forged-share",
+        GROUP,
+        "a custodian releases a wrong share",
+        "托管方放行伪造份额",
+        forged_share,
+    ),
+    Attack(
+        "custodian-collusion",
+        GROUP,
+        "custodians pool their shares without the provider",
+        "托管方绕过提供方合谋",
+        custodian_collusion,
+    ),
+    Attack(
+        "borrowed-deal",
+        GROUP,
+        "another asset names the victim's capsule and deal",
+        "他人资产借用受害方的胶囊与份额分发",
+        borrowed_deal,
+    ),
+    Attack(
+        "swapped-version",
+        GROUP,
+        "the deal is swapped between opening and release",
+        "开启与放行之间更换份额分发",
+        swapped_version,
+    ),
+    Attack(
+        "false-accusation",
+        GROUP,
+        "a compute node claims that a good share is wrong",
+        "计算方诬告正确份额有误",
+        false_accusation,
+    ),
 )

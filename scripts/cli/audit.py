@@ -1,0 +1,231 @@
+"""dataspace audit: rebuild the trail from chain events, check it, prove it to others."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.table import Table
+
+from audit.bundle import bundle as build_bundle
+from audit.checkpoints import build_checkpoint, read_checkpoint
+from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
+from audit.errors import RequestError
+from audit.findings import Finding
+from audit.follow import rebuild as rebuild_index
+from audit.index import Index
+from audit.trail import subject
+from audit.trail import trail as read_trail
+from audit.trust import Trust, trust_from_ledger
+from audit.verdict import check as check_bundle
+from audit.verify import verify as verify_index
+from capsule import canonical
+from capsule.checkpoint import SignedCheckpoint, sign_checkpoint
+from contracts.ledger import Ledger, Pin
+from node.errors import SettingsError
+from node.home import Home, write_whole
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, out, passphrase, progress, show, told
+from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
+from scripts.composition import open_chain, open_home, read_settings
+
+__all__ = ["app", "findings_table"]
+
+app = typer.Typer(no_args_is_help=True, help="The regulator's service: rebuild, check, prove.")
+
+DEFAULT_HOME = Path(".dataspace")
+DOCUMENTS_HELP = "Folder with documents as KIND/HASH; what is missing there is asked of the endpoints on chain."
+
+
+@app.command()
+def rebuild(
+    afresh: Annotated[bool, typer.Option(help="From nothing, beside the old index.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the index up to the final block of the chain."""
+    with told(), Home(home), _ledger(home) as ledger, progress("events") as advance:
+        summary = rebuild_index(
+            ledger, home / "audit.db", afresh=afresh, progress=lambda step: advance(step.block, step.final)
+        )
+        show(
+            {
+                "index": str(home / "audit.db"),
+                "events": summary.events,
+                "block": summary.tip.number,
+                "digest": str(summary.digest),
+            },
+            as_json,
+        )
+
+
+@app.command()
+def trail(
+    kind: Annotated[str, typer.Argument(help="asset, request, grant, use, device or participant.")],
+    identifier: Annotated[str, typer.Argument(help="Its id; an organisation's account or code.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """All events of one subject, in order."""
+    with told(), Home(home), closing(_index(home)) as index:
+        found = read_trail(index, subject(kind, identifier))
+
+        def table() -> None:
+            rows = Table("time (UTC)", "block", "who", "what", "transaction", title=f"{found.subject}")
+            for row in found.rows:
+                rows.add_row(*row.cells())
+            out.print(rows)
+
+        show(found.to_json(), as_json, table)
+
+
+@app.command()
+def verify(
+    documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint.")] = None,
+    trust: Annotated[Path | None, typer.Option(help="Keys whose checkpoint counts.")] = None,
+    allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every rule. Exit status 1 when there are findings."""
+    with told(), Home(home), closing(_index(home)) as index, httpx.Client() as client:
+        report = verify_index(
+            index,
+            _documents(index, documents, client, allow_private),
+            checkpoint=read_checkpoint(checkpoint.read_bytes()) if checkpoint else None,
+            trust=Trust.from_bytes(trust.read_bytes()) if trust else None,
+        )
+
+        def told_people() -> None:
+            out.print(findings_table(report.findings))
+            out.print(f"{report.summary.events} events, completeness: {report.completeness} ({report.reason})")
+
+        show(report.to_json(), as_json, told_people)
+    if report.findings:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+@app.command("checkpoint")
+def checkpoint_command(
+    file: Annotated[Path, typer.Option("--out", help="Checkpoint file; signed again when it is there.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign the heads that this home's own index has; or add a signature to a checkpoint that says the same."""
+    with told(), open_home(home, passphrase(passphrase_file)) as opened, closing(_index(home)) as index:
+        existing = read_checkpoint(file.read_bytes()) if file.exists() else None
+        own = build_checkpoint(index)
+        if existing is not None and existing.checkpoint != own:
+            raise RequestError(
+                f"{file} is of block {existing.checkpoint.block_number} and says other heads than this home's index "
+                f"at block {own.block_number}; bring both to the same block, or find out who is lied to"
+            )
+        signatures = existing.signatures if existing else ()
+        account = opened.keystore.account.address
+        kept = tuple(one for one in signatures if one.account != account)
+        signed = SignedCheckpoint(own, (*kept, sign_checkpoint(own, account, opened.keystore.signer)))
+        write_whole(file, canonical.encode(signed.to_json()), mode=0o644)
+        show(
+            {
+                "checkpoint": str(file),
+                "block": own.block_number,
+                "signatures": [str(s.account) for s in signed.signatures],
+            },
+            as_json,
+        )
+
+
+@app.command("trust")
+def trust_command(
+    file: Annotated[Path, typer.Option("--out", help="Trust file to write.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Draft a trust file from the keys on chain. Compare the fingerprints outside the chain before you rely on it."""
+    with told(), Home(home), closing(_index(home)) as index:
+        trust = trust_from_ledger(index.state())
+        write_whole(file, trust.to_bytes(), mode=0o644)
+        show({"trust": str(file), "keys": {str(who): key.key.hex() for who, key in trust.keys.items()}}, as_json)
+
+
+@app.command()
+def bundle(
+    file: Annotated[Path, typer.Option("--out", help="Bundle to write.")],
+    asset: Annotated[str, typer.Option(help="Asset id.")] = "",
+    grant: Annotated[str, typer.Option(help="Grant id.")] = "",
+    use: Annotated[str, typer.Option(help="Use id.")] = "",
+    device: Annotated[str, typer.Option(help="Device id.")] = "",
+    checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint.")] = None,
+    documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
+    allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the evidence about one subject into one file that 'audit check' verifies offline."""
+    given = [
+        (kind, value) for kind, value in (("asset", asset), ("grant", grant), ("use", use), ("device", device)) if value
+    ]
+    with told(), Home(home), closing(_index(home)) as index, httpx.Client() as client:
+        if len(given) != 1:
+            raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
+        content = build_bundle(
+            index,
+            subject(*given[0]),
+            _documents(index, documents, client, allow_private),
+            checkpoint=read_checkpoint(checkpoint.read_bytes()) if checkpoint else None,
+        )
+        write_whole(file, content, mode=0o644)
+        show({"bundle": str(file), "bytes": len(content)}, as_json)
+
+
+@app.command()
+def check(
+    file: Path,
+    trust: Annotated[
+        Path | None, typer.Option(help="Keys whose checkpoint counts; never taken from the bundle.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a bundle with no network. Exit status 1 for findings, 3 when the bundle does not hold."""
+    with told():
+        verdict = check_bundle(file.read_bytes(), Trust.from_bytes(trust.read_bytes()) if trust else None)
+        show(verdict.to_json(), as_json, lambda: out.print("\n".join(verdict.lines()), markup=False))
+    if not verdict.holds:
+        raise typer.Exit(EXIT_REFUSED)
+    if verdict.findings:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def findings_table(findings: tuple[Finding, ...]) -> Table:
+    """Findings for people, in both languages."""
+    table = Table("rule", "label", "about", "what", "说明", title=f"{len(findings)} findings")
+    for finding in findings:
+        table.add_row(finding.rule, str(finding.label), str(finding.subject), finding.message_en, finding.message_zh)
+    return table
+
+
+@contextmanager
+def _ledger(home: Path) -> Iterator[Ledger]:
+    """The pinned ledger, for reading: an audit needs no key."""
+    settings = read_settings(home)
+    if settings.directory is None or settings.genesis_hash is None:
+        raise SettingsError("this home is bound to no ledger yet; run 'dataspace org join' with the operator's pin")
+    with open_chain(settings, home) as chain:
+        pin = Pin(settings.chain_id, settings.genesis_hash, settings.directory)
+        yield Ledger.connect(chain, settings.directory, None, pin)
+
+
+def _index(home: Path) -> Index:
+    path = home / "audit.db"
+    if not path.exists():
+        raise RequestError(f"there is no index at {path}; run 'dataspace audit rebuild' first")
+    return Index.open(path)
+
+
+def _documents(index: Index, folder: Path | None, client: httpx.Client, allow_private: bool) -> Documents:
+    endpoints = {who.account: who.endpoint for who in index.state().participants.values()}
+    remote = HttpDocuments(endpoints, FetchLimits(allow_private=allow_private), client)
+    return LayeredDocuments((DirectoryDocuments(folder), remote)) if folder else remote

@@ -1,0 +1,134 @@
+"""How the demo tells what happens: for people as it goes, in both languages; for programs as one object at the end."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from audit.findings import Finding
+from scripts.demo.attacks.catalogue import Caught
+from scripts.demo.trip import TITLES, Trip
+
+__all__ = ["Teller", "caught_json", "trip_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Says each step as it happens; `console` None keeps silent."""
+
+    console: Console | None
+
+    def say(self, text: str) -> None:
+        if self.console:
+            self.console.print(text, markup=False, highlight=False)
+
+    @contextmanager
+    def step(self, number: int) -> Iterator[Callable[[str], None]]:
+        """One of the eight steps: its title first, then what it did."""
+        english, chinese = TITLES[number - 1]
+        self.say(f"\n{number}. {english}\n   {chinese}")
+        yield lambda line: self.say(f"   {line}")
+
+    def result(self, document: bytes, most: int = 30) -> None:
+        """The result as a table; only the buyer sees it."""
+        if self.console is None:
+            return
+        content = json.loads(document)
+        table = Table(*(column["name"] for column in content["columns"]), title="result 结果")
+        for row in content["rows"][:most]:
+            table.add_row(*(_cell(value) for value in row))
+        self.console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "all"
+    return f"{value:,.3f}" if isinstance(value, float) else str(value)
+
+
+def trip_json(trip: Trip) -> dict[str, Any]:
+    """The object that `dataspace demo --json` prints."""
+    report = trip.inspection.report
+    provider = trip.world["provider"]
+    receipt = trip.collected.receipt
+    return {
+        "ok": not report.findings,
+        "home": str(trip.world.home),
+        "chain": {
+            "kind": "embedded",
+            "chain_id": trip.world.operator.domain.chain_id,
+            "directory": str(trip.world.directory),
+            "block": report.summary.tip.number,
+        },
+        "participants": [
+            {"name": member.name, "account": str(member.account), "uscc": str(member.uscc)}
+            for member in trip.world.members.values()
+        ],
+        "device": {
+            "id": str(trip.recorded.device),
+            "frames": trip.recorded.frames,
+            "rows": trip.recorded.rows,
+            "readings": trip.recorded.readings,
+            "simulated": trip.readings.simulated,
+        },
+        "anchors": [
+            {
+                "gateway": str(anchor.gateway),
+                "number": anchor.number,
+                "size": anchor.size,
+                "frames_root": str(anchor.frames_root),
+                "transaction": str(anchor.transaction),
+            }
+            for anchor in trip.recorded.anchors
+        ],
+        "capsule": {
+            "path": str(trip.offering.capsule),
+            "bytes": trip.offering.capsule_size,
+            "root": str(trip.offering.capsule_root),
+            "policy_hash": str(trip.offering.policy_hash),
+            "deal": str(trip.offering.deal_hash),
+            "provider": str(provider.account),
+        },
+        "asset": str(trip.asset),
+        "request": str(trip.requested.request),
+        "grant": str(trip.granted.grant),
+        "use": str(trip.collected.closed.use),
+        "query": trip.question.sql,
+        "parameters": trip.question.parameters,
+        "result": {"path": str(trip.result_path), "rows": trip.collected.closed.rows_out},
+        "receipt": {
+            "path": str(trip.receipt_path),
+            "hash": str(receipt.hash),
+            "source": {"level": receipt.source.level, "verified": receipt.source.verified, "of": receipt.source.of},
+            "protected": receipt.protected,
+        },
+        "audit": {
+            "events": report.summary.events,
+            "findings": [finding.to_json() for finding in report.findings],
+            "digest": str(report.summary.digest),
+            "completeness": report.completeness,
+            "rules": len(report.rules),
+            "bundle": str(trip.inspection.bundle),
+            "trust": str(trip.inspection.trust),
+        },
+    }
+
+
+def caught_json(name: str, caught: Caught) -> dict[str, Any]:
+    """What the JSON of an attack adds."""
+    content: dict[str, Any] = {"attack": name}
+    if caught.stopped_at is not None:
+        stopped = caught.stopped_at
+        content["stopped_at"] = {"step": stopped.step, "who": stopped.who, "reason": stopped.reason}
+    if caught.finding is not None:
+        content["finding"] = _finding(caught.finding)
+    return content
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    evidence = {exhibit.name: exhibit.value for exhibit in finding.evidence}
+    return {"rule": finding.rule, "subject": str(finding.subject), "evidence": evidence}
