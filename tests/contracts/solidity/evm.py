@@ -1,7 +1,7 @@
 """The contracts on an in-process EVM: deploy, call, send, and every log as its ABI says.
 
-Calls take plain values (structs as tuples in ABI order) and return plain values (structs as named tuples). A refusal is a
-`Reverted` with the error's name and arguments.
+Calls take plain values (structs as tuples in ABI order) and return plain values (structs as named tuples). A refusal is
+a `RevertedError` with the error's name and arguments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyrevm
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
-__all__ = ["CONTRACTS", "Chain", "Contract", "Event", "Outcome", "Reverted", "load"]
+__all__ = ["CONTRACTS", "Chain", "Contract", "Event", "Outcome", "RevertedError", "load"]
 
 ABI_DIR: Final = Path(__file__).parents[3] / "contracts" / "abi"
 PROBES_DIR: Final = Path(__file__).parent / "probes"
@@ -30,7 +30,7 @@ _OUTPUT: Final = re.compile(r"output: 0x([0-9a-f]*)")
 Abi = Mapping[str, Any]
 
 
-class Reverted(Exception):
+class RevertedError(Exception):
     """A contract refused a call."""
 
     def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
@@ -96,7 +96,7 @@ def _shaped(entry: Abi, value: Any) -> Any:
 
 @cache
 def _struct(names: tuple[str, ...]) -> Any:
-    return namedtuple("Struct", names)  # noqa: PYI024
+    return namedtuple("Struct", names)
 
 
 def _types(entries: Sequence[Abi]) -> list[str]:
@@ -142,15 +142,15 @@ def _events(contract: str) -> Mapping[bytes, Abi]:
     return {keccak(text=_signature(item)): item for item in load(contract)["abi"] if item["type"] == "event"}
 
 
-def _reverted(message: str) -> Reverted:
+def _reverted(message: str) -> RevertedError:
     found = _OUTPUT.search(message)
     if found is None:
-        return Reverted(message, ())
+        return RevertedError(message, ())
     output = bytes.fromhex(found[1])
     error = _errors().get(output[:4])
     if error is None:
-        return Reverted(f"0x{output.hex()}", ())
-    return Reverted(error["name"], decode(_types(error["inputs"]), output[4:]))
+        return RevertedError(f"0x{output.hex()}", ())
+    return RevertedError(error["name"], decode(_types(error["inputs"]), output[4:]))
 
 
 class Chain:
@@ -183,7 +183,8 @@ class Chain:
         return int(self._evm.storage(contract.address, slot))
 
     def code_size(self, contract: Contract) -> int:
-        return len(bytes(self._evm.get_code(contract.address) or b""))
+        # the interpreter pads code with 33 zero bytes
+        return len(bytes(self._evm.get_code(contract.address) or b"")) - 33
 
     def deploy(self, name: str, *arguments: Any, sender: str) -> Contract:
         build = load(name)
@@ -198,7 +199,7 @@ class Chain:
         return Contract(self, name, address)
 
     def run(self, sender: str, contract: Contract, data: bytes, value: int, *, static: bool) -> bytes:
-        """One raw call; raises Reverted."""
+        """One raw call; raises RevertedError."""
         try:
             return bytes(self._evm.message_call(sender, contract.address, data, value, is_static=static))
         except RuntimeError as error:
@@ -207,6 +208,7 @@ class Chain:
     def collect(self) -> tuple[tuple[Event, ...], int]:
         """Events and gas of the last sent call or deployment."""
         result = self._evm.result
+        assert result is not None
         events = tuple(self._event(log) for log in result.logs)
         self.logs += events
         return events, result.gas_used
@@ -217,8 +219,7 @@ class Chain:
         indexed = [entry for entry in item["inputs"] if entry["indexed"]]
         plain = [entry for entry in item["inputs"] if not entry["indexed"]]
         values = {
-            entry["name"]: decode([entry["type"]], topic)[0]
-            for entry, topic in zip(indexed, topics[1:], strict=True)
+            entry["name"]: decode([entry["type"]], topic)[0] for entry, topic in zip(indexed, topics[1:], strict=True)
         }
         decoded = decode(_types(plain), data)
         values |= {entry["name"]: _shaped(entry, value) for entry, value in zip(plain, decoded, strict=True)}

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, NamedTuple
 
+import pytest
 from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 
 from capsule.ids import Uscc
-from tests.contracts.solidity.evm import Chain, Contract, Event, Outcome, Reverted
+from tests.contracts.solidity.evm import Chain, Contract, Event, Outcome, RevertedError
 
 __all__ = ["DAY", "U32", "U64", "ZERO", "Order", "Organisation", "Pin", "Space", "Terms", "h"]
 
@@ -53,6 +54,10 @@ class Terms(NamedTuple):
     automatic_grant: bool = False
     compute_by_buyer: bool = False
     compute_by_custodian: bool = False
+
+    def but(self, **fields: Any) -> Terms:
+        """These terms with other values of some fields."""
+        return self._replace(**fields)
 
 
 class Pin(NamedTuple):
@@ -142,15 +147,11 @@ class Space:
     @contextmanager
     def refused(self, name: str, *arguments: Any) -> Iterator[None]:
         """The body must be refused with this error; with these arguments where any are given."""
-        try:
+        with pytest.raises(RevertedError) as met:
             yield
-        except Reverted as refusal:
-            assert refusal.name == name, f"{refusal} instead of {name}"
-            if arguments:
-                assert refusal.arguments == arguments
-            self.refusals.add(name)
-        else:
-            raise AssertionError(f"nothing was refused; {name} was expected")
+        assert met.value.name == name, f"{met.value} instead of {name}"
+        assert not arguments or met.value.arguments == arguments
+        self.refusals.add(name)
 
     # Participants
 

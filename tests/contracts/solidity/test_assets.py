@@ -24,7 +24,7 @@ FULL = Terms(
 
 
 def publish(space: Space, asset: bytes, terms: Terms, **fields: Any) -> None:
-    values = {"root": h("root"), "size": 1, "sender": space.provider.address} | fields
+    values: dict[str, Any] = {"root": h("root"), "size": 1, "sender": space.provider.address} | fields
     sender = values.pop("sender")
     space.assets.send(sender, "publish", asset, values["root"], values["size"], h("policy"), h("metadata"), terms)
 
@@ -47,7 +47,8 @@ def test_ids_count_per_sender_and_contract(space: Space) -> None:
 
 def test_terms_hash_is_that_of_the_capsule_core(space: Space) -> None:
     fields = FULL._asdict() | {
-        name: tuple(Address.parse(item) for item in getattr(FULL, name)) for name in ("buyers", "compute_nodes", "holders")
+        name: tuple(Address.parse(item) for item in getattr(FULL, name))
+        for name in ("buyers", "compute_nodes", "holders")
     }
     fields["algorithms"] = tuple(Digest(item) for item in FULL.algorithms)
     assert space.assets.call("hashTerms", FULL) == CapsuleTerms(**fields).hash
@@ -56,9 +57,7 @@ def test_terms_hash_is_that_of_the_capsule_core(space: Space) -> None:
     assert space.assets.call("versionOf", asset, 1).termsHash == CapsuleTerms(**fields).hash
 
 
-@exercises(
-    "AssetsParticipantNotActive", "AssetsUnknown", "AssetsNotProvider", "AssetsRetired", "AssetsCapsuleEmpty"
-)
+@exercises("AssetsParticipantNotActive", "AssetsUnknown", "AssetsNotProvider", "AssetsRetired", "AssetsCapsuleEmpty")
 def test_only_its_active_provider_publishes(space: Space) -> None:
     with space.refused("AssetsParticipantNotActive", space.buyer.address, PROVIDER):
         space.assets.send(space.buyer.address, "register", ZERO)
@@ -97,8 +96,8 @@ def test_terms_have_limits(space: Space) -> None:
         ("holders", accounts),
     ):
         with space.refused("AssetsListTooLong", 65, 64):
-            publish(space, asset, Terms()._replace(**{name: items}))
-        publish(space, asset, Terms()._replace(**{name: items[:64]}))
+            publish(space, asset, Terms().but(**{name: items}))
+        publish(space, asset, Terms().but(**{name: items[:64]}))
     with space.refused("AssetsTextTooLong", 257, 256):
         publish(space, asset, Terms(purposes=("x" * 257,)))
     publish(space, asset, Terms(purposes=("x" * 256,)))
@@ -139,7 +138,7 @@ def test_deals_keep_to_the_terms(space: Space) -> None:
     with space.refused("AssetsVersionUnknown", asset, 2):
         deal(provider, *custodians[:3], version=2)
     with space.refused("AssetsTermsMismatch"):
-        deal(provider, *custodians[:3], terms=FULL._replace(least_threshold=1))
+        deal(provider, *custodians[:3], terms=FULL.but(least_threshold=1))
     with space.refused("AssetsListTooLong", 34, 33):
         deal(provider, *(account(f"{i}").address for i in range(33)))
     for threshold in (0, 1, 4):

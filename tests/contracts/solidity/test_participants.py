@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contracts.solidity.errors import exercises
-from tests.contracts.solidity.evm import Reverted
+from tests.contracts.solidity.evm import RevertedError
 from tests.contracts.solidity.space import (
     BUYER,
     COMPUTE,
@@ -191,5 +191,5 @@ def test_admin_is_replaced_in_two_steps_after_the_delay(space: Space) -> None:
     contract.send(heir, "revokeRole", role, operator)
     assert contract.call("isOperator", heir)
     assert not contract.call("isOperator", operator)
-    with pytest.raises(Reverted, match="AccessControlUnauthorizedAccount"):
+    with pytest.raises(RevertedError, match="AccessControlUnauthorizedAccount"):
         space.admit(account("late"), BUYER)
