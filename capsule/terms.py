@@ -89,7 +89,11 @@ class Terms:
         for name in _LISTS:
             if len(getattr(self, name)) > MAX_LIST:
                 raise InputError(f"terms: {name} lists more than {MAX_LIST}")
-        if any(len(purpose.encode()) > MAX_PURPOSE_BYTES for purpose in self.purposes):
+        try:
+            longest = max((len(purpose.encode()) for purpose in self.purposes), default=0)
+        except UnicodeEncodeError as exc:
+            raise InputError("terms: a purpose holds half of a surrogate pair") from exc
+        if longest > MAX_PURPOSE_BYTES:
             raise InputError(f"terms: a purpose is longer than {MAX_PURPOSE_BYTES} bytes")
 
     @property

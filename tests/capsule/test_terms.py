@@ -162,6 +162,7 @@ def test_a_listed_buyer_narrows_terms_that_go_by_role_alone() -> None:
         {"least_threshold": 256},
         {"buyers": tuple(map(account, range(MAX_LIST + 1)))},
         {"purposes": ("长" * 86,)},
+        {"purposes": ("\ud800",)},
     ],
 )
 def test_what_the_struct_cannot_hold_is_refused(changes: dict[str, object]) -> None:

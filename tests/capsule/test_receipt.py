@@ -1,0 +1,116 @@
+"""Receipts hold for their node, ledger and words only."""
+
+from dataclasses import replace
+
+import pytest
+
+from capsule.canonical import Json, decode, encode
+from capsule.errors import FormatError, InputError, VerificationError
+from capsule.ids import GrantId, UseId
+from capsule.receipt import Receipt, SignedReceipt, SourceVerdict, output_digest, sign_receipt, verify_receipt
+from tests.capsule.samples import DOMAIN, OTHER_DOMAIN, OTHER_KEY, SIGNER, SIGNER_KEY, account, digest
+
+RECEIPT = Receipt(
+    order_hash=digest(1),
+    uses=(UseId(digest(2)),),
+    grants=(GrantId(digest(3)),),
+    agreements=(digest(10),),
+    capsule_roots=(digest(4),),
+    algorithm=digest(5),
+    parameters=digest(6),
+    output=output_digest(b"day,soc\n", b"s" * 32),
+    rows_in=1000,
+    rows_out=24,
+    guard="passed",
+    source=SourceVerdict("verified", 990, 1000),
+    measurement=digest(7),
+    protected=True,
+    log_head=digest(8),
+    opened_at=1_750_000_000,
+    closed_at=1_750_000_030,
+    compute_node=account(2),
+)
+
+
+def test_receipt_holds_for_its_node_and_ledger_only() -> None:
+    signed = SignedReceipt.from_json(decode(encode(sign_receipt(RECEIPT, SIGNER, DOMAIN).to_json())))
+    assert verify_receipt(signed, SIGNER_KEY, DOMAIN) == RECEIPT
+    for key, domain in (
+        (OTHER_KEY, DOMAIN),
+        (SIGNER_KEY, OTHER_DOMAIN),
+        (SIGNER_KEY, replace(DOMAIN, directory=account(1))),
+    ):
+        with pytest.raises(VerificationError):
+            verify_receipt(signed, key, domain)
+    with pytest.raises(VerificationError):
+        verify_receipt(replace(signed, suite=2), SIGNER_KEY, DOMAIN)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order_hash": digest(9)},
+        {"uses": (UseId(digest(9)),)},
+        {"capsule_roots": (digest(9),)},
+        {"rows_out": 25},
+        {"source": SourceVerdict("declared")},
+        {"protected": False},
+        {"closed_at": 1_750_000_031},
+        {"unknown": {"later": 1}},
+    ],
+)
+def test_tampered_receipt_is_refused(changes: dict[str, object]) -> None:
+    signed = sign_receipt(RECEIPT, SIGNER, DOMAIN)
+    tampered = replace(signed, receipt=replace(RECEIPT, **changes))  # type: ignore[arg-type]
+    with pytest.raises(VerificationError) as refused:
+        verify_receipt(tampered, SIGNER_KEY, DOMAIN)
+    assert refused.value.evidence
+
+
+def test_a_signature_for_one_kind_of_paper_is_none_for_another() -> None:
+    statement = DOMAIN.statement("decision", RECEIPT.hash)
+    forged = SignedReceipt(RECEIPT, SIGNER.suite, SIGNER.sign(statement))
+    with pytest.raises(VerificationError):
+        verify_receipt(forged, SIGNER_KEY, DOMAIN)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uses": ()},
+        {"grants": (GrantId(digest(1)), GrantId(digest(2)))},
+        {"guard": "maybe"},
+        {"level": "hardware"},
+        {"rows_in": -1},
+        {"closed_at": 1},
+    ],
+)
+def test_impossible_receipts_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        replace(RECEIPT, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("level", "verified", "of"), [("proven", 1, 1), ("verified", 2, 1), ("verified", -1, 1)])
+def test_impossible_source_verdicts_are_refused(level: str, verified: int, of: int) -> None:
+    with pytest.raises(InputError):
+        SourceVerdict(level, verified, of)
+
+
+def test_output_digest_is_salted() -> None:
+    assert output_digest(b"x", b"s" * 32) != output_digest(b"x", b"t" * 32)
+    with pytest.raises(InputError):
+        output_digest(b"x", b"")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"guard": "maybe"},
+        {"source": {"level": "verified", "verified": 2, "of": 1}},
+        {"source": []},
+        {"uses": [1]},
+    ],
+)
+def test_malformed_documents_are_format_errors(changes: dict[str, Json]) -> None:
+    with pytest.raises(FormatError):
+        Receipt.from_json({**RECEIPT.to_json(), **changes})
