@@ -127,8 +127,8 @@ STORAGE_STATION: Final = ThingModel(
 )
 """A battery storage station: grid connection, counters, battery management, state."""
 
-STORAGE_STATION_SIMULATOR: Final = replace(STORAGE_STATION, name="storage-station-simulator")
-"""The same quantities, made up by a program."""
+STORAGE_STATION_SIMULATOR: Final = replace(STORAGE_STATION, name="storage-station-simulator", late_after=7 * 24 * 3600)
+"""The same quantities, made up by a program, days at a time."""
 
 ELECTRIC_VEHICLE: Final = ThingModel(
     name="electric-vehicle",

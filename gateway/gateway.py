@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from capsule.batch import Batch, BatchDocument, FrameProof
+from capsule.batch import BatchDocument, FrameProof
 from capsule.digest import Domain
 from capsule.errors import InputError
 from capsule.frame_receipt import SignedFrameReceipt
@@ -170,9 +170,13 @@ class Gateway:
             raise NotFoundError("batch", number)
         return row.document
 
-    def batch(self, number: int) -> Batch:
-        """Raises NotFoundError."""
-        return BatchDocument.from_bytes(self.batch_document(number)).batch
+    def document(self, frames_root: Digest) -> bytes:
+        """The same by the frames root that stands on chain. Raises NotFoundError."""
+        with self._store.reading() as records:
+            row = records.batch_with(frames_root)
+        if row is None:
+            raise NotFoundError("batch with frames root", frames_root)
+        return row.document
 
     def evidence(self, frame: Digest) -> bytes:
         """A frame's bytes as received, accepted or kept as evidence. Raises NotFoundError."""

@@ -7,7 +7,6 @@ sent. One process a store; within it, one writer at a time. Frames that were ref
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,8 @@ from sqlmodel import Field, Session, SQLModel, col, create_engine, select
 
 from capsule.batch import BatchFrame
 from capsule.ids import DeviceId, Digest
-from gateway.errors import StoreError, StoreLockedError
+from gateway.errors import StoreError
+from gateway.lock import take_lock
 
 __all__ = ["BatchRow", "DeviceRow", "FrameRow", "IncidentRow", "Records", "Stage", "Store"]
 
@@ -102,7 +102,7 @@ class BatchRow(_Table, table=True):
 
     __tablename__ = "gateway_batches"
     number: int = Field(primary_key=True)
-    frames_root: bytes
+    frames_root: bytes = Field(unique=True)
     document: bytes
     built_at: int
     stage: str = Field(default=Stage.BUILT, index=True)
@@ -218,6 +218,9 @@ class Records:
     def batch(self, number: int) -> BatchRow | None:
         return self._session.get(BatchRow, number)
 
+    def batch_with(self, frames_root: Digest) -> BatchRow | None:
+        return self._session.exec(select(BatchRow).where(BatchRow.frames_root == bytes(frames_root))).one_or_none()
+
     def last_batch(self) -> BatchRow | None:
         return self._session.exec(select(BatchRow).order_by(col(BatchRow.number).desc()).limit(1)).one_or_none()
 
@@ -236,7 +239,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Raises StoreLockedError when another process has it, StoreError when it can't be opened."""
-        self._lock_file = _take_lock(path)
+        self._lock_file = take_lock(path)
         self._turn = threading.Lock()
         try:
             self._engine = _engine(path)
@@ -288,17 +291,3 @@ def _engine(path: Path) -> Engine:
         connection.execute("PRAGMA synchronous=FULL")
 
     return engine
-
-
-def _take_lock(path: Path) -> int:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise StoreError(f"{path} can't be opened: {exc.strerror}") from exc
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        os.close(lock)
-        raise StoreLockedError(path) from exc
-    return lock
