@@ -54,6 +54,7 @@ _FUNDS: Final = 10**27
 # A block's base fee stays zero while no block is more than half full.
 _BLOCK_GAS: Final = 60_000_000
 _TRANSACTION_GAS: Final = _BLOCK_GAS // 2
+_BLOCKS_KEPT: Final = 10_000
 _CANONICAL_HEAD: Final = b"v1:canonical_head_hash"
 
 
@@ -106,6 +107,7 @@ class EmbeddedChain:
         self._lock_file = lock
         self._clock = clock
         self._turn = threading.RLock()
+        self._receipts_of: dict[int, tuple[TxReceipt, ...]] = {}
         self.faucet: Final = faucet
 
     @classmethod
@@ -341,6 +343,9 @@ class EmbeddedChain:
         return header.copy(timestamp=max(int(self._clock()), head.timestamp))
 
     def _receipts(self, header: BlockHeaderAPI) -> tuple[TxReceipt, ...]:
+        known = self._receipts_of.get(header.block_number)
+        if known is not None:
+            return known
         vm_class = self._chain.get_vm_class(header)
         chaindb = self._chain.chaindb
         transactions = chaindb.get_block_transactions(header, vm_class.get_transaction_builder())
@@ -348,6 +353,9 @@ class EmbeddedChain:
         made: list[TxReceipt] = []
         for transaction, receipt in zip(transactions, receipts, strict=True):
             made.append(_tx_receipt(header, transaction, receipt, made))
+        if len(self._receipts_of) >= _BLOCKS_KEPT:
+            self._receipts_of.clear()
+        self._receipts_of[header.block_number] = tuple(made)
         return tuple(made)
 
 

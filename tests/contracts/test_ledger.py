@@ -11,7 +11,7 @@ import pytest
 
 from capsule.digest import Domain
 from capsule.errors import InputError
-from capsule.ids import Address, Bytes32, Digest, GrantId, Uscc
+from capsule.ids import Address, Bytes32, Digest, GrantId, RequestId, Uscc
 from capsule.order import Order, order_hash
 from contracts.account import Account
 from contracts.deploy import deploy
@@ -164,7 +164,7 @@ def test_reading_needs_no_account(space: Space) -> None:
     with pytest.raises(InputError, match="needs an account"):
         ledger.assets.register(random_digest())
     with pytest.raises(InputError, match="does not fit its type"):
-        space.provider.assets.deal(space.publish().asset, 2**32, random_digest(), 1, 0, [Address.ZERO], space.terms())
+        space.provider.access.deny(RequestId(bytes(32)), 2**16)
 
 
 def test_events_of_a_range_are_those_blocks(space: Space) -> None:
