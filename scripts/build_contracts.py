@@ -38,6 +38,10 @@ SETTINGS = {
     "optimizer": {"enabled": True, "runs": 200},
     "viaIR": True,
 }
+_TARGETS = {
+    **{name: f"contracts/src/{name}.sol" for name in CONTRACTS},
+    **{name: f"tests/contracts/solidity/probes/{name}.sol" for name in PROBES},
+}
 # EIP-170
 CODE_SIZE_LIMIT = 24_576
 
@@ -58,11 +62,12 @@ def compile_sources() -> Compiled:
         raise BuildError(f"solc {version} is installed, {SOLC_VERSION} is pinned: run `npm ci`")
     paths = [*SOURCES.rglob("*.sol"), *PROBES_DIR.glob("*.sol")]
     sources = {path.relative_to(ROOT).as_posix(): {"content": path.read_text()} for path in paths}
-    selection = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
+    wanted = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
+    selection = {path: {name: wanted} for name, path in _TARGETS.items()}
     request = {
         "language": "Solidity",
         "sources": dict(sorted(sources.items())),
-        "settings": {**SETTINGS, "outputSelection": {"*": {"*": selection}}},
+        "settings": {**SETTINGS, "outputSelection": selection},
     }
     try:
         output: dict[str, Any] = solcx.compile_standard(request, solc_binary=SOLC, base_path=NODE_MODULES)
@@ -76,13 +81,12 @@ def compile_sources() -> Compiled:
 
 def build_abi(compiled: Compiled) -> dict[Path, str]:
     """File contents of `contracts/abi`, by path. Raises BuildError for a contract that is too big to deploy."""
-    return {ABI_DIR / f"{name}.json": _document(compiled, "contracts/src", name) for name in CONTRACTS}
+    return {ABI_DIR / f"{name}.json": _document(compiled, name) for name in CONTRACTS}
 
 
 def build_probes(compiled: Compiled) -> dict[Path, str]:
     """File contents of the tests' own contracts, by path."""
-    folder = PROBES_DIR.relative_to(ROOT).as_posix()
-    return {PROBES_DIR / f"{name}.json": _document(compiled, folder, name) for name in PROBES}
+    return {PROBES_DIR / f"{name}.json": _document(compiled, name) for name in PROBES}
 
 
 def build_bindings(abi: dict[Path, str]) -> dict[Path, str]:
@@ -93,9 +97,9 @@ def build_bindings(abi: dict[Path, str]) -> dict[Path, str]:
         return generate(Path(folder), CONTRACTS_DIR)
 
 
-def _document(compiled: Compiled, folder: str, name: str) -> str:
+def _document(compiled: Compiled, name: str) -> str:
     version, contracts = compiled
-    contract = contracts[f"{folder}/{name}.sol"][name]
+    contract = contracts[_TARGETS[name]][name]
     size = len(contract["evm"]["deployedBytecode"]["object"]) // 2
     if size > CODE_SIZE_LIMIT:
         raise BuildError(f"{name} has {size} bytes of code, the limit is {CODE_SIZE_LIMIT}")

@@ -137,7 +137,7 @@ contract Access is Sequenced, Identified, EIP712, IAccess {
     }
 
     /// @inheritdoc IAccess
-    /// @dev `granted` may say less of custody too, but no less than the pinned deal keeps.
+    /// @dev `granted` may ask for more custody too, up to what the pinned deal keeps.
     function grant(
         RequestId request_,
         string calldata purpose,
