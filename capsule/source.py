@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, TypeAlias
+from typing import IO, Final, TypeAlias
 
 import cbor2
 
@@ -133,13 +133,13 @@ class SourceTable:
             yield Row(time, {name: cell for name, cell in zip(names, cells, strict=True) if cell is not None})
 
 
-def read_source_header(stream: BinaryIO) -> SourceHeader:
+def read_source_header(stream: IO[bytes]) -> SourceHeader:
     """What a container says of itself, by no authority. Reads on past the header; raises FormatError."""
     return _header(next(_items(stream), None))
 
 
 def write_source(
-    sink: BinaryIO, spans: Sequence[DeviceSpan], anchors: Sequence[Anchor], frames: Iterable[SourceFrame]
+    sink: IO[bytes], spans: Sequence[DeviceSpan], anchors: Sequence[Anchor], frames: Iterable[SourceFrame]
 ) -> int:
     """Writes a container and returns how many frames it holds. Frames come in the order of the spans.
 
@@ -170,7 +170,7 @@ def write_source(
     return written
 
 
-def verify_source(stream: BinaryIO, device_keys: DeviceKeys, anchors: Iterable[Anchor]) -> SourceTable:
+def verify_source(stream: IO[bytes], device_keys: DeviceKeys, anchors: Iterable[Anchor]) -> SourceTable:
     """Reads a container, checks every frame, and derives the table.
 
     `anchors`: what the chain says of at least the batches that the container names. In order, for each frame:
@@ -320,7 +320,7 @@ def _anchored(batches: Sequence[Anchor], anchors: Iterable[Anchor]) -> tuple[Anc
     return tuple(found)
 
 
-def _items(stream: BinaryIO) -> Iterator[Cbor]:
+def _items(stream: IO[bytes]) -> Iterator[Cbor]:
     """The items of a CBOR sequence, with at most a chunk and an item in memory."""
     pending, at, ended = b"", 0, False
     while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from capsule.batch import BatchDocument, BatchRef
 from capsule.ids import DeviceId
@@ -33,7 +33,7 @@ def write_export(
     store: Store,
     proofs: Proofs,
     device: DeviceId,
-    sink: BinaryIO,
+    sink: IO[bytes],
     *,
     start: float | None = None,
     end: float | None = None,

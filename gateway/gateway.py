@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 from capsule.batch import BatchDocument, FrameProof
 from capsule.digest import Domain
@@ -157,7 +157,7 @@ class Gateway:
         return self._proofs.prove(frame)
 
     def export(
-        self, device: DeviceId, sink: BinaryIO, *, start: float | None = None, end: float | None = None
+        self, device: DeviceId, sink: IO[bytes], *, start: float | None = None, end: float | None = None
     ) -> Export:
         """Writes a device's frames of a period as a source container. See `write_export`."""
         return write_export(self._store, self._proofs, device, sink, start=start, end=end)

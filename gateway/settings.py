@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from capsule.batch import MAX_BATCH_FRAMES
 from capsule.frame import MAX_FRAME_BYTES
@@ -29,8 +29,10 @@ class GatewaySettings:
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_export_bytes_in_memory: int = 8 << 20
     """a larger export is spooled to disk while it is served"""
-    operator_token: str = field(default="", repr=False)
-    """bearer token for forcing batches and for exports; empty closes both over HTTP"""
+    body_seconds: float = 30.0
+    """how long a client may take to send a frame"""
+    anchor_poll_seconds: float = 1.0
+    """how often the service looks whether a batch is due"""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -41,6 +43,8 @@ class GatewaySettings:
             ("ahead_seconds", 0, 2**53),
             ("max_frame_bytes", 1, MAX_FRAME_BYTES),
             ("max_export_bytes_in_memory", 0, 2**53),
+            ("body_seconds", 0.01, 3600),
+            ("anchor_poll_seconds", 0.01, 3600),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -50,10 +54,10 @@ class GatewaySettings:
     def from_mapping(cls, values: Mapping[str, object]) -> GatewaySettings:
         """Reads settings by name from text or numbers. Raises SettingsError for an unknown name or a bad value."""
         defaults = cls()
-        kinds: dict[str, type[int] | type[float] | type[str]] = {
+        kinds: dict[str, type[int] | type[float]] = {
             item.name: type(getattr(defaults, item.name)) for item in fields(cls)
         }
-        read: dict[str, int | float | str] = {}
+        read: dict[str, int | float] = {}
         for name, value in values.items():
             kind = kinds.get(name)
             if kind is None:
