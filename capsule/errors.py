@@ -6,7 +6,8 @@ CapsuleError
 ├── VerificationError   a signature, root, digest, commitment or proof does not hold; carries the evidence
 │   └── ShareError      a share is not the one that was dealt; names its holder
 ├── OpenError           a capsule or sealed text does not open; says nothing more, so that it serves as no oracle
-└── PolicyError         a policy term that cannot be compiled or enforced; names the term
+├── PolicyError         a policy term that cannot be compiled or enforced; names the term
+└── CipherUnavailableError  this installation has no working SM3 and SM4-GCM; another cipher library helps
 
 Every foreign exception is translated into one of these at the module that calls the library.
 """
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CapsuleError",
+    "CipherUnavailableError",
     "FormatError",
     "InputError",
     "OpenError",
@@ -73,6 +75,10 @@ class OpenError(CapsuleError):
 
     def __init__(self) -> None:
         super().__init__("does not open: wrong key or changed bytes")
+
+
+class CipherUnavailableError(CapsuleError):
+    """This installation's cipher library lacks SM3 or SM4-GCM, or computes them wrongly."""
 
 
 class PolicyError(CapsuleError):

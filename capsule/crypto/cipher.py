@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from capsule.errors import CapsuleError, OpenError
+from capsule.errors import CipherUnavailableError, OpenError
 
-__all__ = ["KEY_SIZE", "NONCE_SIZE", "TAG_SIZE", "Cipher", "CipherUnavailableError", "self_test"]
+__all__ = ["KEY_SIZE", "NONCE_SIZE", "TAG_SIZE", "Cipher", "self_test"]
 
 KEY_SIZE: Final = 16
 NONCE_SIZE: Final = 12
 TAG_SIZE: Final = 16
-
-
-class CipherUnavailableError(CapsuleError):
-    """This installation's cipher library lacks SM3 or SM4-GCM, or computes them wrongly; another one is needed."""
 
 
 class Cipher(Protocol):

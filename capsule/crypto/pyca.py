@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from capsule.crypto.cipher import KEY_SIZE, NONCE_SIZE, TAG_SIZE, CipherUnavailableError
-from capsule.errors import InputError, OpenError
+from capsule.crypto.cipher import KEY_SIZE, NONCE_SIZE, TAG_SIZE
+from capsule.errors import CipherUnavailableError, InputError, OpenError
 
 __all__ = ["PycaCipher"]
 

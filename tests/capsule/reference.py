@@ -55,6 +55,41 @@ def sm4_gcm_open(key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
     return plaintext
 
 
+def field_multiply(left: int, right: int) -> int:
+    """GF(2^128) modulo x^128 + x^7 + x^2 + x + 1; the most significant bit is x^127."""
+    product = 0
+    while right:
+        if right & 1:
+            product ^= left
+        right >>= 1
+        left <<= 1
+        if left >> 128:
+            left ^= 1 << 128 | 0x87
+    return product
+
+
+def field_invert(value: int) -> int:
+    result, exponent = 1, 2**128 - 2
+    while exponent:
+        if exponent & 1:
+            result = field_multiply(result, value)
+        value = field_multiply(value, value)
+        exponent >>= 1
+    return result
+
+
+def quorum_part(shares: dict[int, bytes]) -> bytes:
+    """The value at 0 of the polynomial through the shares."""
+    secret = 0
+    for index, share in shares.items():
+        weight = 1
+        for other in shares:
+            if other != index:
+                weight = field_multiply(weight, field_multiply(other, field_invert(other ^ index)))
+        secret ^= field_multiply(weight, int.from_bytes(share, "big"))
+    return secret.to_bytes(16, "big")
+
+
 def tree_root(leaves: list[bytes]) -> bytes:
     if len(leaves) == 1:
         return hashlib.sha256(b"\x00" + leaves[0]).digest()

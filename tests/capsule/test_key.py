@@ -14,6 +14,7 @@ from capsule.key import (
     key_commitment,
     verify_key_commitment,
 )
+from tests.capsule.reference import quorum_part
 from tests.capsule.samples import DATA_KEY, OTHER_DATA_KEY, entropy_of
 
 
@@ -27,6 +28,13 @@ def test_enough_shares_make_the_key(threshold: int, count: int, required: bool) 
     highest = {index: shares[index] for index in range(count - threshold + 1, count + 1)}
     assert combine(parts.provider_part, highest, threshold) == DATA_KEY
     assert combine(parts.provider_part, shares, threshold) == DATA_KEY
+
+
+def test_an_independent_interpolation_agrees() -> None:
+    parts = deal_parts(DATA_KEY, 3, 5, True, entropy_of(1))
+    shares = {index: parts.shares[index - 1] for index in (2, 4, 5)}
+    quorum = quorum_part(shares)
+    assert bytes(a ^ b for a, b in zip(quorum, parts.provider_part, strict=True)) == DATA_KEY.secret
 
 
 def test_every_quorum_makes_the_key_and_no_smaller_set_is_taken() -> None:

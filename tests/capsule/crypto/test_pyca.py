@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsule.crypto.cipher import Cipher, CipherUnavailableError, self_test
+from capsule.crypto.cipher import Cipher, self_test
 from capsule.crypto.provider import provider
 from capsule.crypto.pyca import PycaCipher
-from capsule.errors import InputError, OpenError
+from capsule.errors import CipherUnavailableError, InputError, OpenError
 
 VECTORS = Path(__file__).parents[3].parent / "shared" / "vectors" / "wycheproof"
 KEY = bytes(range(16))
