@@ -427,7 +427,7 @@ _CATALOGUE: Final = (
         "{holder} 释放的份额与分配承诺不符:{reason}。",
     ),
     Rule(
-        "accusation-false",
+        "false-accusation",
         _HIGH,
         _CHECKED,
         "3",

@@ -66,7 +66,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "deal-borrowed": custody.deal_borrowed,
         "capsule-borrowed": custody.capsule_borrowed,
         "share-wrong": custody.share_wrong,
-        "accusation-false": custody.accusation_false,
+        "false-accusation": custody.false_accusation,
         "decision-mismatch": custody.decision_mismatch,
         "receipt-hash-mismatch": results.receipt_hash_mismatch,
         "receipt-signature-invalid": results.receipt_signature_invalid,

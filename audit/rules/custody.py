@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from audit.findings import Finding, Subject, found
-from audit.papers import Papers
-from audit.picture import Deal, Decision, Opening, Place, State, Use
+from audit.papers import Absent, Papers
+from audit.picture import Deal, Decision, Opening, Place, State, Use, Version
 from audit.rules.quorum import quorum
 from capsule.accusation import Accusation
 from capsule.box import BoxKey
@@ -20,13 +20,13 @@ from capsule.signature import PublicKey
 from contracts.roles import Role
 
 __all__ = [
-    "accusation_false",
     "capsule_borrowed",
     "completed_without_releases",
     "deal_borrowed",
     "deal_mismatch",
     "decision_mismatch",
     "decision_repeated",
+    "false_accusation",
     "release_after_revocation",
     "release_by_non_holder",
     "release_out_of_time",
@@ -226,15 +226,17 @@ def deal_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
 
 
 def deal_borrowed(state: State, papers: Papers) -> Iterator[Finding]:
-    """A deal is dealt once: for one asset, version and number."""
+    """A deal is dealt once: for one asset, version and number.
+
+    Where its document is served, that names the true asset, and `deal-mismatch` the false one.
+    """
     first: dict[bytes, Deal] = {}
     for deal in sorted(_deals(state), key=lambda deal: deal.place):
         earlier = first.setdefault(deal.hash, deal)
-        if earlier is not deal:
+        if earlier is not deal and not isinstance(papers.deal(deal), DealDocument):
             yield found(
                 "deal-borrowed",
                 Subject("asset", str(deal.asset)),
-                deal.holders[0] if deal.holders else None,
                 deal_hash=deal.hash,
                 other=earlier.asset,
                 version=deal.version,
@@ -243,22 +245,23 @@ def deal_borrowed(state: State, papers: Papers) -> Iterator[Finding]:
 
 
 def capsule_borrowed(state: State, papers: Papers) -> Iterator[Finding]:
-    """A capsule is published as one asset: its header names that asset."""
-    first: dict[bytes, Place] = {}
-    owner: dict[bytes, bytes] = {}
+    """A capsule is published as one asset.
+
+    Where its file is served, its header names the true asset, and `capsule-root-mismatch` the false one.
+    """
+    first: dict[bytes, Version] = {}
     versions = [version for asset in state.assets.values() for version in asset.versions]
     for version in sorted(versions, key=lambda version: version.place):
-        first.setdefault(version.capsule_root, version.place)
-        asset = owner.setdefault(version.capsule_root, version.asset)
-        if asset != version.asset:
+        earlier = first.setdefault(version.capsule_root, version)
+        served = papers.capsule(state.assets[version.asset], version)
+        if earlier.asset != version.asset and isinstance(served, Absent):
             yield found(
                 "capsule-borrowed",
                 Subject("asset", str(version.asset)),
-                state.assets[version.asset].provider,
                 capsule_root=version.capsule_root,
-                other=asset,
+                other=earlier.asset,
                 version=version.number,
-                block=first[version.capsule_root].block,
+                block=version.place.block,
             )
 
 
@@ -277,12 +280,12 @@ def share_wrong(state: State, papers: Papers) -> Iterator[Finding]:
             )
 
 
-def accusation_false(state: State, papers: Papers) -> Iterator[Finding]:
+def false_accusation(state: State, papers: Papers) -> Iterator[Finding]:
     """An accusation shows a wrong share; one that shows a good share, or none at all, falls back on its author."""
     for judged in _judged(state, papers):
         if not judged.wrong:
             yield found(
-                "accusation-false",
+                "false-accusation",
                 Subject("use", str(judged.use.id)),
                 judged.use.order.compute_node,
                 compute_node=judged.use.order.compute_node,

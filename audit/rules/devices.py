@@ -97,9 +97,13 @@ def _retired_before(retired: Place | None, anchor: Anchor) -> bool:
 def device_gap(state: State, papers: Papers) -> Iterator[Finding]:
     """Joined over all gateways, a device's sequence numbers have no hole."""
     for incident in _incidents(state, papers, IncidentKind.GAP):
+        missing = range(incident.sequence, incident.last + 1)
+        signed = [one for one in _receipts(state, papers) if one.device == incident.device and one.sequence in missing]
         yield found(
             "device-gap",
             Subject("device", str(incident.device)),
+            # Whoever signed for a missing frame had it.
+            signed[0].gateway if signed else None,
             first=incident.sequence,
             last=incident.last,
             **_where(state, papers, incident),
@@ -131,15 +135,15 @@ def device_replay(state: State, papers: Papers) -> Iterator[Finding]:
 
 
 def device_tail_missing(state: State, papers: Papers) -> Iterator[Finding]:
-    """A frame that a gateway signed for is in a batch within the time that gateways have for it."""
+    """A frame that a gateway signed for is in a batch within its time, also where no later frame misses it."""
     entries = [entry for _, document in _batches(state, papers) for entry in document.entries]
     receipts = {receipt.hash: receipt for receipt in _receipts(state, papers)}
     due = state.tip.time - papers.patience.anchor
     for incident in check_receipts(receipts.values(), entries):
         receipt = receipts[incident.evidence]
-        if incident.kind is not IncidentKind.UNANCHORED or receipt.received_at > due:
-            continue
         last = max((entry.last for entry in entries if entry.device == receipt.device), default=0)
+        if incident.kind is not IncidentKind.UNANCHORED or receipt.sequence <= last or receipt.received_at > due:
+            continue
         yield found(
             "device-tail-missing",
             Subject("device", str(receipt.device)),
