@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -15,11 +16,13 @@ import rfc8785
 
 from capsule.errors import FormatError, InputError
 
-__all__ = ["Json", "decode", "encode"]
+__all__ = ["MAX_DEPTH", "Json", "decode", "encode"]
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
+MAX_DEPTH: Final = 128
 _SAFE_INTEGER: Final = 2**53 - 1
+_BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|([\[{])|([\]}])', re.DOTALL)
 
 
 def encode(value: Json) -> bytes:
@@ -36,10 +39,12 @@ def encode(value: Json) -> bytes:
 def decode(data: bytes) -> Json:
     """Reads JSON, canonical or not.
 
-    Raises FormatError for anything that is not UTF-8 JSON, or that two readers could understand differently.
+    Raises FormatError for anything that is not UTF-8 JSON, is nested deeper than MAX_DEPTH, or could be understood
+    differently by two readers.
     """
     try:
         text = data.decode("utf-8")
+        _check_depth(text)
         value: Json = json.loads(
             text,
             object_pairs_hook=_object,
@@ -54,6 +59,20 @@ def decode(data: bytes) -> Json:
     except (ValueError, RecursionError) as exc:
         raise FormatError(f"not JSON: {exc}") from exc
     return value
+
+
+def _check_depth(text: str) -> None:
+    """The parser recurses in C, and some libraries raise Python's limit past what the stack holds."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        if bracket[1]:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise FormatError(f"JSON is nested deeper than {MAX_DEPTH}")
+        elif bracket[2]:
+            depth -= 1
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -55,6 +55,10 @@ def test_encoding_is_a_fixed_point(value: canonical.Json) -> None:
         b'{"\\udc00":1}',
         b"\xef\xbb\xbf1",
         b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'["]",' * 100_000,
+        b'["' + b'\\"[' * 100_000,
+        b"[" * 129 + b"]" * 129,
         b"1 2",
         b"01",
     ],
@@ -77,6 +81,12 @@ def test_fuzz_reader_raises_nothing_else(data: bytes) -> None:
 def test_encoder_refuses_what_json_cannot_hold(value: object) -> None:
     with pytest.raises(InputError):
         canonical.encode(value)  # type: ignore[arg-type]
+
+
+def test_depth_is_counted_outside_strings_only() -> None:
+    assert canonical.decode(b"[" * 128 + b"]" * 128)
+    wide = [["[" * 200, {"a": '"{[\\'}] for _ in range(200)]
+    assert canonical.decode(canonical.encode(wide)) == wide
 
 
 def test_surrogate_pairs_are_one_character() -> None:
