@@ -38,6 +38,7 @@ __all__ = [
     "frame_hash",
     "read_frame",
     "sign_frame",
+    "sign_packed",
     "verify_frame",
 ]
 
@@ -94,10 +95,7 @@ class Frame:
     units: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.sequence <= MAX_SEQUENCE:
-            raise InputError(f"frame sequence {self.sequence} is not within 1 to 2^53 - 1")
-        if (self.sequence == 1) != (self.previous == FIRST_PREVIOUS):
-            raise InputError(f"frame {self.sequence} names {self.previous} as the one before")
+        _check_place(self.sequence, self.previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,33 +143,47 @@ def frame_hash(data: bytes) -> Digest:
 
 def sign_frame(frame: Frame, signer: Signer) -> bytes:
     """The frame's bytes. Raises InputError for rows that the format can't hold and frames past MAX_FRAME_BYTES."""
+    return sign_packed(
+        pack_rows(frame.device, frame.rows, frame.units),
+        signer,
+        device=frame.device,
+        sequence=frame.sequence,
+        previous=frame.previous,
+        acknowledged=frame.acknowledged,
+        mark=frame.mark,
+    )
+
+
+def sign_packed(
+    payload: bytes,
+    signer: Signer,
+    *,
+    device: DeviceId,
+    sequence: int,
+    previous: Digest,
+    acknowledged: Digest | None,
+    mark: Mark,
+) -> bytes:
+    """As `sign_frame`, for rows that `pack_rows` has packed for this device before."""
     if signer.suite != ED25519:
         raise InputError(f"frames can't be signed under suite {signer.suite}")
+    _check_place(sequence, previous)
     header: dict[int, int | str | bytes] = {
         _ALGORITHM: _EDDSA,
         _CONTENT_TYPE: _SENML_CBOR,
         _TYP: _TYPE,
         _FORMAT: _VERSION,
-        _DEVICE: bytes(frame.device),
-        _SEQUENCE: frame.sequence,
-        _PREVIOUS: bytes(frame.previous),
-        _MARK: str(frame.mark),
+        _DEVICE: bytes(device),
+        _SEQUENCE: sequence,
+        _PREVIOUS: bytes(previous),
+        _MARK: str(mark),
     }
-    if frame.acknowledged is not None:
-        header[_ACKNOWLEDGED] = bytes(frame.acknowledged)
+    if acknowledged is not None:
+        header[_ACKNOWLEDGED] = bytes(acknowledged)
     protected = cbor2.dumps(header, canonical=True)
-    payload = pack_rows(frame.device, frame.rows, frame.units)
     signature = signer.sign(_sig_structure(protected, payload))
-    data = b"".join(
-        (
-            _TAGGED_ARRAY,
-            cbor2.dumps(protected),
-            _NO_UNPROTECTED,
-            cbor2.dumps(payload),
-            _SIGNATURE_HEAD,
-            signature,
-        )
-    )
+    parts = (_TAGGED_ARRAY, cbor2.dumps(protected), _NO_UNPROTECTED, cbor2.dumps(payload), _SIGNATURE_HEAD, signature)
+    data = b"".join(parts)
     if len(data) > MAX_FRAME_BYTES:
         raise InputError(f"a frame has at most {MAX_FRAME_BYTES} bytes, not {len(data)}")
     return data
@@ -201,14 +213,15 @@ def read_frame(data: bytes) -> UnverifiedFrame:
     understood = header.get(_CRITICAL, list(_OURS))
     if not isinstance(understood, list) or not understood or any(label not in _OURS for label in understood):
         raise FormatError("protected header has critical parameters that are not known")
-    sequence, mark = header.get(_SEQUENCE), header.get(_MARK)
-    if type(sequence) is not int or not 1 <= sequence <= MAX_SEQUENCE:
-        raise FormatError("frame sequence is not an integer within 1 to 2^53 - 1")
+    sequence, mark, previous = header.get(_SEQUENCE), header.get(_MARK), _digest(header, _PREVIOUS)
+    if type(sequence) is not int:
+        raise FormatError("frame sequence is not an integer")
     if not isinstance(mark, str) or mark not in _MARKS:
         raise FormatError(f"{mark!r:.40} is no mark")
-    previous = _digest(header, _PREVIOUS)
-    if (sequence == 1) != (previous == FIRST_PREVIOUS):
-        raise FormatError(f"frame {sequence} names {previous} as the one before")
+    try:
+        _check_place(sequence, previous)
+    except InputError as exc:
+        raise FormatError(str(exc)) from exc
     return UnverifiedFrame(
         DeviceId(_digest(header, _DEVICE)),
         sequence,
@@ -226,6 +239,13 @@ def read_frame(data: bytes) -> UnverifiedFrame:
 def verify_frame(data: bytes, key: PublicKey) -> VerifiedFrame:
     """Reads a frame and checks its signature. Raises FormatError or VerificationError."""
     return read_frame(data).verify(key)
+
+
+def _check_place(sequence: int, previous: Digest) -> None:
+    if not 1 <= sequence <= MAX_SEQUENCE:
+        raise InputError(f"frame sequence {sequence} is not within 1 to 2^53 - 1")
+    if (sequence == 1) != (previous == FIRST_PREVIOUS):
+        raise InputError(f"frame {sequence} names {previous} as the one before")
 
 
 def _digest(header: Mapping[int | str, Cbor], label: int) -> Digest:

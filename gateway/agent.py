@@ -19,10 +19,10 @@ from typing import Final, Self
 
 from capsule.digest import Domain
 from capsule.errors import InputError, VerificationError
-from capsule.frame import FIRST_PREVIOUS, MAX_FRAME_BYTES, Frame, Mark, Row, frame_hash, read_frame, sign_frame
+from capsule.frame import FIRST_PREVIOUS, MAX_FRAME_BYTES, Mark, Row, frame_hash, read_frame, sign_packed
 from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, verify_frame_receipt
 from capsule.ids import Address, DeviceId, Digest
-from capsule.senml import pack_rows, unpack_rows
+from capsule.senml import pack_rows
 from capsule.signature import PublicKey, Signer
 from gateway.door import FrameDoor
 from gateway.errors import CallerError, PeerAnswerError, StoreError
@@ -204,17 +204,14 @@ class Agent:
             sequence, previous, acknowledged = self._database.execute(
                 "SELECT sequence, previous, acknowledged FROM device"
             ).fetchone()
-            rows, _ = unpack_rows(payload, self.device)
-            data = sign_frame(
-                Frame(
-                    self.device,
-                    sequence + 1,
-                    Digest(previous),
-                    None if acknowledged is None else Digest(acknowledged),
-                    Mark(mark),
-                    rows,
-                ),
+            data = sign_packed(
+                payload,
                 self._signer,
+                device=self.device,
+                sequence=sequence + 1,
+                previous=Digest(previous),
+                acknowledged=None if acknowledged is None else Digest(acknowledged),
+                mark=Mark(mark),
             )
             self._database.execute("INSERT INTO frames VALUES (?, ?, NULL)", (sequence + 1, data))
             self._database.execute(
