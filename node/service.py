@@ -39,7 +39,18 @@ from node.schemas import (
 
 __all__ = ["build_app"]
 
-DOCUMENT_KINDS = ("accusation", "agreement", "algorithm", "code", "deal", "decision", "device-statement", "metadata", "policy", "receipt")
+DOCUMENT_KINDS = (
+    "accusation",
+    "agreement",
+    "algorithm",
+    "code",
+    "deal",
+    "decision",
+    "device-statement",
+    "metadata",
+    "policy",
+    "receipt",
+)
 Answer = dict[str, Any]
 
 

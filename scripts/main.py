@@ -3,6 +3,7 @@
 import typer
 
 from scripts.cli import audit, capsule, market, org, policy, serve
+from scripts.cli.demo import demo
 from scripts.cli.doctor import doctor
 
 __all__ = ["app", "main"]
@@ -22,8 +23,13 @@ app.add_typer(capsule.app, name="capsule")
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 app.command()(doctor)
+app.command()(demo)
 
 
 def main() -> None:
     """Runs the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,8 @@ from node.runtime.sql import Statement
 
 __all__ = ["CONFIGURATION", "Answer", "Cell", "Engine"]
 
+_BATCH_ROWS: Final = 4096
+
 Cell = bool | int | float | str | datetime | None
 
 # Set once when the engine opens and locked; the measurement covers it.
@@ -87,16 +89,30 @@ class Engine:
                 raise RuntimeRefusedError("algorithm", "groups")
             check_groups(tree, self._tables, algorithm.group_column)
 
-    def run(self, statement: Statement, algorithm: Algorithm, parameters: Parameters, most_rows: int) -> Answer:
-        """Runs a checked statement and fetches at most `most_rows` rows."""
+    def run(
+        self, statement: Statement, algorithm: Algorithm, parameters: Parameters, *, most_rows: int, most_bytes: int
+    ) -> Answer:
+        """Runs a checked statement and fetches at most `most_rows` rows.
+
+        Raises RuntimeRefusedError: "failed" or "parameter" of kind "algorithm", "memory" or "output" of kind "limits",
+        the last as soon as the rows can't be written in `most_bytes` any more.
+        """
         if statement.parameters != {column.name for column in algorithm.parameters}:
             raise RuntimeRefusedError("algorithm", "parameter")
         values = {column.name: _bound(parameters.values[column.name], column.type) for column in algorithm.parameters}
         with _translated():
             cursor = self._connection.execute(statement.text, values or None)
             columns = tuple((str(entry[0]), _column_type(str(entry[1]))) for entry in cursor.description or ())
-            rows = cursor.fetchmany(most_rows)
-        return Answer(columns, tuple(tuple(row) for row in rows))
+            rows: list[tuple[Cell, ...]] = []
+            size = 0
+            while len(rows) < most_rows and (part := cursor.fetchmany(min(_BATCH_ROWS, most_rows - len(rows)))):
+                rows += part
+                # a cell takes a digit and a comma at least, a row its brackets
+                size += len(part) * (2 * len(columns) + 2)
+                size += sum(len(cell) for row in part for cell in row if isinstance(cell, str))
+                if size > most_bytes:
+                    raise RuntimeRefusedError("limits", "output")
+        return Answer(columns, tuple(rows))
 
     def _tree(self, text: str) -> Tree:
         with _translated():

@@ -57,9 +57,9 @@ def execute(
     tables = {name: one.table for names, one in zip(table_names(len(taken)), taken, strict=True) for name in names}
     engine = Engine(tables, memory_bytes=int(limits.memory_bytes * _ENGINE_SHARE), threads=limits.threads)
     engine.check(statement, job.algorithm, bounds.min_group)
-    # a row more than may leave shows that there were too many; each row takes more than two bytes of output
-    most = min(limits.output_bytes // 2, bounds.most_rows if bounds.most_rows is not None else limits.output_bytes)
-    answer = engine.run(statement, job.algorithm, job.parameters, most + 1)
+    # a row more than may leave shows that there were too many
+    most_rows = limits.output_bytes if bounds.most_rows is None else bounds.most_rows + 1
+    answer = engine.run(statement, job.algorithm, job.parameters, most_rows=most_rows, most_bytes=limits.output_bytes)
     document = result_document(verify_output(answer, job.algorithm, bounds), job.algorithm, job.result_salt)
     if len(document) > limits.output_bytes:
         raise RuntimeRefusedError("limits", "output")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute  # noqa: F401 loaded now: casts load it when first used
+import pyarrow.compute  # casts load it when first used, which is too late in a confined process
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 

@@ -1,19 +1,23 @@
 """Step 8 of the demo: the regulator's audit, from chain events and from what each organisation serves."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from audit.bundle import bundle
 from audit.checkpoints import build_checkpoint
 from audit.documents import Reference
-from audit.findings import Finding
+from audit.findings import Finding, Subject
 from audit.follow import rebuild
 from audit.index import Index
 from audit.trust import Trust
+from audit.verdict import Verdict, check
 from audit.verify import Report, verify
 from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint, sign_checkpoint
+from capsule.ids import AssetId
 from contracts.chain import Chain
 from contracts.ledger import Ledger
 from node.home import write_whole
@@ -50,6 +54,14 @@ class Inspection:
     index: Path
     checkpoint: Path
     trust: Path
+    bundle: Path | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The bundle checked again, from its bytes and the trust file alone."""
+        if self.bundle is None:
+            raise AssertionError("no bundle was made")
+        return check(self.bundle.read_bytes(), Trust.from_bytes(self.trust.read_bytes()))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -69,40 +81,34 @@ class Inspector:
 
     def sign_checkpoint(self) -> SignedCheckpoint:
         """Regulator, provider and a custodian each rebuild the record and sign its heads."""
-        checkpoint = None
         signatures = []
         for name in SIGNATORIES:
             member = self._world[name]
             path = member.home / "audit.db"
             rebuild(member.ledger, path)
-            index = Index.open(path)
-            try:
+            with closing(Index.open(path)) as index:
                 own = build_checkpoint(index)
-            finally:
-                index.close()
-            checkpoint = checkpoint or own
             signatures.append(sign_checkpoint(own, member.account, member.keystore.signer))
-        if checkpoint is None:
-            raise AssertionError
-        signed = SignedCheckpoint(checkpoint, tuple(signatures))
+        signed = SignedCheckpoint(own, tuple(signatures))
         write_whole(self._home / "checkpoint.json", canonical.encode(signed.to_json()), mode=0o644)
         return signed
 
-    def inspect(self, checkpoint: SignedCheckpoint | None = None) -> Inspection:
-        """Rebuilds the index from nothing and applies every rule."""
+    def inspect(self, checkpoint: SignedCheckpoint | None = None, about: AssetId | None = None) -> Inspection:
+        """Rebuilds the index from nothing, applies every rule, and bundles the evidence about an asset."""
         signed = checkpoint or self.sign_checkpoint()
         path = self._home / "audit.db"
         rebuild(self._ledger, path, afresh=True)
-        index = Index.open(path)
-        try:
+        with closing(Index.open(path)) as index:
             trust = self.trust()
-            report = verify(
-                index, NodeDocuments(self._world.operator, self._world.client), checkpoint=signed, trust=trust
-            )
-        finally:
-            index.close()
+            documents = NodeDocuments(self._world.operator, self._world.client)
+            report = verify(index, documents, checkpoint=signed, trust=trust)
+            evidence = None
+            if about is not None:
+                evidence = self._home / "evidence.bundle"
+                subject = Subject("asset", str(about))
+                write_whole(evidence, bundle(index, subject, documents, checkpoint=signed), mode=0o644)
         write_whole(self._home / "trust.json", trust.to_bytes(), mode=0o644)
-        return Inspection(report, path, self._home / "checkpoint.json", self._home / "trust.json")
+        return Inspection(report, path, self._home / "checkpoint.json", self._home / "trust.json", evidence)
 
     def trust(self) -> Trust:
         """The signatories' keys, as each of them handed them over: outside the chain that is under audit."""

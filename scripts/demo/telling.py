@@ -24,7 +24,7 @@ class Teller:
 
     def say(self, text: str) -> None:
         if self.console:
-            self.console.print(text, markup=False, highlight=False)
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def step(self, number: int) -> Iterator[Callable[[str], None]]:
@@ -77,10 +77,10 @@ def trip_json(trip: Trip) -> dict[str, Any]:
         },
         "anchors": [
             {
-                "gateway": str(anchor.gateway),
-                "number": anchor.number,
-                "size": anchor.size,
-                "frames_root": str(anchor.frames_root),
+                "gateway": str(anchor.batch.gateway),
+                "number": anchor.batch.number,
+                "size": anchor.batch.size,
+                "frames_root": str(anchor.batch.frames_root),
                 "transaction": str(anchor.transaction),
             }
             for anchor in trip.recorded.anchors

@@ -3,24 +3,27 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from capsule.ids import AssetId
+from capsule import canonical
+from capsule.ids import AssetId, Digest
 from capsule.policy.offer import offer
 from contracts.events import UseOpened
 from node.access import Granted, Narrowing, Requested
 from node.catalogue import CustodyPlan, Offering
+from node.custody import Decided
 from node.intake import read_plaintext
 from node.ordering import Collected, Placed
 from scripts.demo.fleet import Fleet, Recorded
 from scripts.demo.inspection import Inspection, Inspector
 from scripts.demo.question import Question, question_for
 from scripts.demo.readings import Readings
-from scripts.demo.world import ROLES, Member, World
+from scripts.demo.world import CUSTODIANS, ROLES, Member, World
 
 __all__ = ["PURPOSE", "TITLES", "Trip"]
 
 PURPOSE = "station-efficiency-benchmark"
 DAY_SECONDS = 86_400
 GROUP_SIZE = 10
+HOLDERS = ("provider", *CUSTODIANS)
 OUTPUT_ROWS = 1_000
 TITLES = (
     ("Organisations are admitted on chain", "机构准入上链"),
@@ -62,9 +65,9 @@ class Trip:
             self.world.admit(self.world[name], role)
 
     # step 2
-    def enroll(self) -> None:
-        """The provider enrols its station's key."""
-        self.fleet.enroll()
+    def enroll(self) -> Digest:
+        """The provider enrols its station's key; returns the transaction."""
+        return self.fleet.enroll()
 
     # step 3
     def record(self) -> None:
@@ -127,10 +130,9 @@ class Trip:
         """The compute node opens the ordered use."""
         self.world["compute"].node.work()
 
-    def release(self, holders: Sequence[str] = ("provider", "custodian-1", "custodian-2", "custodian-3")) -> None:
+    def release(self, holders: Sequence[str] = HOLDERS) -> tuple[tuple[str, Decided], ...]:
         """Holders look at the chain and decide, each for itself."""
-        for name in holders:
-            self.world[name].node.work()
+        return tuple((name, decided) for name in holders for decided in self.world[name].node.work().decided)
 
     # step 7
     def compute(self) -> None:
@@ -144,8 +146,20 @@ class Trip:
     # step 8
     def audit(self) -> Inspection:
         """The regulator rebuilds the trail and checks all of it."""
-        self.inspection = Inspector(self.world).inspect()
+        self.inspection = Inspector(self.world).inspect(about=getattr(self, "asset", None))
         return self.inspection
+
+    @property
+    def result_path(self) -> Path:
+        return self.world["buyer"].home / "result.json"
+
+    @property
+    def receipt_path(self) -> Path:
+        return self.world["buyer"].home / "receipt.json"
+
+    @property
+    def receipt_bytes(self) -> bytes:
+        return canonical.encode(self.collected.signed_receipt.to_json())
 
     @property
     def opened(self) -> UseOpened:

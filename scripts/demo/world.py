@@ -66,7 +66,7 @@ class Member:
 
 
 class World:
-    """All members, the operator's ledger, and the chain. `lens` shows a member another chain than the real one."""
+    """All members, the operator's ledger, and the chain."""
 
     def __init__(self, home: Path, chain: EmbeddedChain, operator: Account, directory: Address) -> None:
         self.home = home
@@ -82,6 +82,10 @@ class World:
         return self.members[name]
 
     @property
+    def operator_account(self) -> Address:
+        return self.chain.faucet.address
+
+    @property
     def custodians(self) -> tuple[Member, ...]:
         return tuple(self.members[name] for name in CUSTODIANS)
 
@@ -90,12 +94,12 @@ class World:
         """The role that an organisation of this name has in the demo."""
         return ROLES[name]
 
-    def join(self, name: str, lens: Callable[[Chain], Chain] = lambda chain: chain) -> Member:
+    def join(self, name: str) -> Member:
         """Makes an organisation's home and node. It is not admitted yet."""
         settings = Settings(endpoint=f"http://{name}.demo", trust_single_endpoint=True)
         home = self._stack.enter_context(Home(self.home / name))
         keystore = create_keystore(home.keystore_file, secrets.token_urlsafe(16), secrets.token_bytes)
-        ledger = Ledger.connect(lens(self.chain), self.directory, keystore.account, None)
+        ledger = Ledger.connect(self.chain, self.directory, keystore.account, None)
         store = Store(home.database_file, keystore.vault, secrets.token_bytes)
         self._stack.callback(store.close)
         peers = HttpPeers(self.client, settings.max_document_bytes)
@@ -116,12 +120,16 @@ class World:
         self.operator.participants.admit(member.account, member.uscc, identity, role, value=FUNDS)
         member.node.announce(f"http://{member.name}.demo")
 
-    def with_settings(self, member: Member, **changes: object) -> Member:
-        """The member with other settings of its node."""
-        context = replace(member.node.context, settings=replace(member.node.context.settings, **changes))  # type: ignore[arg-type]
-        changed = replace(member, node=Node(context))
-        self.members[member.name] = changed
-        return changed
+    def show(self, member: Member, chain: Chain) -> Member:
+        """The member from now on sees the chain through `chain`."""
+        ledger = Ledger.connect(chain, self.directory, member.keystore.account, self.operator.pin)
+        context = replace(member.node.context, ledger=ledger, view=LedgerView(ledger))
+        self.members[member.name] = replace(member, ledger=ledger, node=Node(context))
+        return self.members[member.name]
+
+    def on_close(self, close: Callable[[], None]) -> None:
+        """Something else to let go of when the world ends."""
+        self._stack.callback(close)
 
     def close(self) -> None:
         self._stack.close()

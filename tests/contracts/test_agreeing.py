@@ -15,7 +15,7 @@ from contracts.embedded import EmbeddedChain
 from contracts.errors import ChainDisagreementError, ChainRefusedError, ChainUnreachableError, RevertedError
 from contracts.ledger import Ledger
 from contracts.structs import UseStatus
-from tests.sim.lying_chain import Lies, LyingChain
+from scripts.demo.lying_chain import Lies, LyingChain
 from tests.sim.trip import Space, found_space, random_digest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from capsule.ids import Digest
 from contracts.chain import Chain, TxReceipt
 from contracts.errors import ChainRefusedError, ChainUnreachableError
-from tests.sim.lying_chain import LyingChain
+from scripts.demo.lying_chain import LyingChain
 
 __all__ = ["FlakyChain"]
 

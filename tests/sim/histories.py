@@ -71,6 +71,9 @@ class History:
     def first(self, kind: type[_E], where: Callable[[_E], bool] = lambda event: True) -> _E:
         return self.all(kind, where)[0]
 
+    def time_of(self, event: SequencedEvent) -> int:
+        return next(entry.time for entry in self.entries if entry.event is event)
+
     # Edits
 
     def change(self, event: SequencedEvent, **values: object) -> History:
@@ -171,7 +174,8 @@ def _numbered(entries: Iterable[Entry]) -> Iterable[Entry]:
         positions[block] = positions.get(block, -1) + 1
         log = replace(event.log, log_index=positions[block])
         event = replace(event, log=encode(entry.contract, replace(event, log=log)))
-        yield replace(entry, event=event)
+        # What did not change stays the same object, so that it can be named in the next edit.
+        yield entry if event == entry.event else replace(entry, event=event)
 
 
 def encode(contract: str, event: SequencedEvent) -> RawLog:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from capsule import canonical
 from capsule.accusation import Accusation
-from capsule.deal import Deal
+from capsule.canonical import Json
+from capsule.deal import Deal, DealHolder
 from capsule.errors import VerificationError
 from capsule.ids import Digest
 from capsule.key import NO_PROVIDER_PART, combine, verify_key_commitment
@@ -71,9 +72,10 @@ def borrowed_deal(trip: Trip) -> Caught:
     holders = (thief.account, *(member.account for member in trip.world.custodians))
     assets.deal(asset, 1, trip.offering.deal_hash, 2, 0, holders, terms)
     victim = trip.world["custodian-1"]
-    package = SharePackage(*(_document(trip, kind) for kind in ("deal", "policy")), _sealed(trip, victim).to_json())
+    sealed = _sealed(trip, victim).to_json()
     altered = replace(_deal(trip), asset=asset, provider=thief.account, holders=_with_provider(trip, thief))
-    stopped(4, victim.name, "share", lambda: victim.node.custody.accept(replace(package, deal=altered.to_json())))
+    package = SharePackage(altered.to_json(), _document(trip, "policy"), sealed)
+    stopped(4, victim.name, "share", lambda: victim.node.custody.accept(package))
     trip.asset = asset
     return stopped(5, "Access contract", "AccessDealNotReady", trip.request)
 
@@ -124,7 +126,7 @@ def _ended(trip: Trip, reason: CloseReason, who: str) -> Caught:
     return Caught(Stopped(7, who, steps[0].note))
 
 
-def _document(trip: Trip, kind: str) -> object:
+def _document(trip: Trip, kind: str) -> Json:
     digest = {"deal": trip.offering.deal_hash, "policy": trip.offering.policy_hash}[kind]
     content = trip.world["provider"].node.context.store.document(kind, digest)
     return canonical.decode(content or b"null")
@@ -156,7 +158,7 @@ def _release(trip: Trip, secret: ShareSecret) -> Release:
     )
 
 
-def _with_provider(trip: Trip, provider: Member) -> tuple[object, ...]:
+def _with_provider(trip: Trip, provider: Member) -> tuple[DealHolder, ...]:
     holders = _deal(trip).holders
     return (replace(holders[0], account=provider.account), *holders[1:])
 

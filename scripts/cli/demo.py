@@ -1,0 +1,66 @@
+"""dataspace demo: the whole main job on the embedded chain, honest or attacked."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from node.errors import InputRefusedError
+from scripts.cli.console import HomeOption, JsonOption, out, show, told
+from scripts.cli.exits import EXIT_FINDINGS
+from scripts.demo.run import ATTACKS, run_attack, run_trip
+from scripts.demo.telling import Teller
+
+__all__ = ["demo"]
+
+
+def demo(
+    readings: Annotated[
+        Path | None, typer.Option(help="CSV: first column time, others numeric. Without it, a simulated station.")
+    ] = None,
+    attack: Annotated[str, typer.Option(help="One dishonest party, by the attack's name; 'all' for every one.")] = "",
+    home: HomeOption = Path(".dataspace"),
+    as_json: JsonOption = False,
+) -> None:
+    """Take the main job's eight steps on the embedded chain. Exit status 1 for findings, or an attack unseen."""
+    with told():
+        teller = Teller(None if as_json else out)
+        if attack == "all":
+            ok = _all(home, readings, as_json)
+        elif attack:
+            if attack not in ATTACKS:
+                raise InputRefusedError(f"there is no attack '{attack}'; choose of {', '.join(ATTACKS)}, or all")
+            outcome = run_attack(ATTACKS[attack], home, readings, teller)
+            ok = outcome.ok
+            show(outcome.content, as_json, lambda: teller.say("caught 已识破" if ok else "UNSEEN 未识破"))
+        else:
+            outcome = run_trip(home, readings, teller)
+            ok = outcome.ok
+            show(outcome.content, as_json, lambda: teller.say("\nok 完成" if ok else "\nfindings 有发现"))
+    if not ok:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def _all(home: Path, readings: Path | None, as_json: bool) -> bool:
+    """Every attack in a world of its own; a table at the end."""
+    table = Table("attack", "group", "what 攻击", "caught 结果", title="attacks 攻击")
+    results = []
+    for attack in ATTACKS.values():
+        outcome = run_attack(attack, home, readings, Teller(None))
+        content = outcome.content
+        results.append(content)
+        table.add_row(attack.name, attack.group, f"{attack.english}\n{attack.chinese}", _caught(content))
+    ok = all(content["ok"] for content in results)
+    show({"ok": ok, "attacks": results}, as_json, lambda: out.print(table))
+    return ok
+
+
+def _caught(content: dict[str, object]) -> str:
+    match content:
+        case {"stopped_at": {"step": step, "who": who, "reason": reason}}:
+            return f"stopped at step {step} by {who}: {reason}"
+        case {"finding": {"rule": rule, "subject": subject}}:
+            return f"found: {rule}, {subject}"
+        case _:
+            return f"UNSEEN: {content.get('unseen')}"

@@ -1,0 +1,98 @@
+"""Attacks on devices and their frames."""
+
+import secrets
+
+from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, sign_frame
+from capsule.ids import Digest
+from capsule.senml import Row
+from capsule.signature import Ed25519Signer, Signer
+from scripts.demo.attacks.catalogue import Attack, Caught, Stopped, UnseenError, found, stopped
+from scripts.demo.trip import Trip
+
+__all__ = ["ATTACKS"]
+
+GROUP = "devices"
+
+
+def forged_frame(trip: Trip) -> Caught:
+    trip.admit()
+    trip.enroll()
+    forger = Ed25519Signer.generate(secrets.token_bytes)
+    forged = _frame(trip, forger, 1, FIRST_PREVIOUS)
+    return stopped(3, "gateway", "VerificationError", lambda: trip.fleet.gateway.ingest(forged))
+
+
+def dropped_frame(trip: Trip) -> Caught:
+    """In the middle: the next frame names one that never came. At the end: a receipt names one that no batch holds."""
+    trip.admit()
+    trip.enroll()
+    gateway, signer = trip.fleet.gateway, trip.fleet.signer
+    first = _frame(trip, signer, 1, FIRST_PREVIOUS)
+    second = _frame(trip, signer, 2, frame_hash(first))
+    gateway.ingest(first)
+    gateway.ingest(_frame(trip, signer, 3, frame_hash(second)))
+    gateway.anchor_all()
+    return found(trip, "device-gap")
+
+
+def replayed_frame(trip: Trip) -> Caught:
+    """The same bytes again get the same receipt and count once."""
+    trip.admit()
+    trip.enroll()
+    gateway = trip.fleet.gateway
+    frame = _frame(trip, trip.fleet.signer, 1, FIRST_PREVIOUS)
+    receipt, _ = gateway.take(frame)
+    again, new = gateway.take(frame)
+    gateway.anchor_all()
+    status = gateway.status()
+    if new or again != receipt or status.frames != 1:
+        raise UnseenError(f"the replay was taken as new: {status}")
+    if gateway.anchor_all() or trip.audit().findings:
+        raise UnseenError("the replay was anchored, or left a finding")
+    return Caught(Stopped(3, "gateway", "replayed frame: answered with its first receipt, stored and anchored once"))
+
+
+def split_fork(trip: Trip) -> Caught:
+    """One key signs two histories and gives one to each of two gateways."""
+    trip.admit()
+    trip.enroll()
+    other = trip.world.join("gateway-2")
+    trip.world.admit(other, trip.world.role("gateway"))
+    second = trip.fleet.open_gateway(other)
+    for gateway, value in ((trip.fleet.gateway, 1), (second, 2)):
+        gateway.ingest(_frame(trip, trip.fleet.signer, 1, FIRST_PREVIOUS, value))
+        gateway.anchor_all()
+    return found(trip, "device-fork")
+
+
+def _frame(trip: Trip, signer: Signer, sequence: int, previous: Digest, value: int = 0) -> bytes:
+    row = Row(1_700_000_000 + sequence, {"P_AC": value})
+    return sign_frame(Frame(trip.fleet.device, sequence, previous, None, Mark.SIGNED, (row,)), signer)
+
+
+ATTACKS = (
+    Attack(
+        "forged-frame",
+        GROUP,
+        "a frame is signed with a stranger's key",
+        "帧由陌生密钥签名",
+        forged_frame,
+    ),
+    Attack(
+        "dropped-frame", GROUP, "frames are lost, in the middle and at the end", "中间与末尾的帧丢失", dropped_frame
+    ),
+    Attack(
+        "replayed-frame",
+        GROUP,
+        "a frame is sent again",
+        "帧被重放",
+        replayed_frame,
+    ),
+    Attack(
+        "split-fork",
+        GROUP,
+        "two histories to two gateways",
+        "向两个网关提交两种历史",
+        split_fork,
+    ),
+)
