@@ -192,6 +192,11 @@ class Participant:
         standing = _last(self.standings, place)
         return standing is not None and standing.active and standing.roles & role == role
 
+    def roles_at(self, place: Place) -> Role:
+        """Its roles just before the event at `place`, suspended or not."""
+        standing = _last(self.standings, place)
+        return Role(0) if standing is None else standing.roles
+
     def keys_at(self, place: Place) -> Keys | None:
         """The keys that served at `place`; None before the first."""
         return _last(self.keys, place)

@@ -95,9 +95,12 @@ def _retired_before(retired: Place | None, anchor: Anchor) -> bool:
 
 
 def device_gap(state: State, papers: Papers) -> Iterator[Finding]:
-    """Joined over all gateways, a device's sequence numbers have no hole."""
+    """Joined over all gateways, a device's sequence numbers have no hole that batches not served could fill."""
+    unread = sum(anchor.batch.size for anchor in _unread(state, papers))
     for incident in _incidents(state, papers, IncidentKind.GAP):
         missing = range(incident.sequence, incident.last + 1)
+        if len(missing) <= unread:
+            continue
         signed = [one for one in _receipts(state, papers) if one.device == incident.device and one.sequence in missing]
         yield found(
             "device-gap",
@@ -135,14 +138,19 @@ def device_replay(state: State, papers: Papers) -> Iterator[Finding]:
 
 
 def device_tail_missing(state: State, papers: Papers) -> Iterator[Finding]:
-    """A frame that a gateway signed for is in a batch within its time, also where no later frame misses it."""
+    """A frame that a gateway signed for is in a batch within its time, also where no later frame misses it.
+
+    Says nothing of a gateway while it owes the document of a batch, which may hold the frame.
+    """
+    owing = {anchor.gateway for anchor in _unread(state, papers)}
     entries = [entry for _, document in _batches(state, papers) for entry in document.entries]
     receipts = {receipt.hash: receipt for receipt in _receipts(state, papers)}
     due = state.tip.time - papers.patience.anchor
     for incident in check_receipts(receipts.values(), entries):
         receipt = receipts[incident.evidence]
         last = max((entry.last for entry in entries if entry.device == receipt.device), default=0)
-        if incident.kind is not IncidentKind.UNANCHORED or receipt.sequence <= last or receipt.received_at > due:
+        anchored = incident.kind is not IncidentKind.UNANCHORED or receipt.sequence <= last
+        if anchored or receipt.received_at > due or receipt.gateway in owing:
             continue
         yield found(
             "device-tail-missing",
@@ -210,6 +218,10 @@ def _batches(state: State, papers: Papers) -> Iterator[tuple[Anchor, BatchDocume
         paper = papers.batch(anchor)
         if isinstance(paper, BatchDocument):
             yield anchor, paper
+
+
+def _unread(state: State, papers: Papers) -> Iterator[Anchor]:
+    return (anchor for anchor in _anchors(state) if not isinstance(papers.batch(anchor), BatchDocument))
 
 
 def _anchors(state: State) -> Iterator[Anchor]:

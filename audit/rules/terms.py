@@ -13,7 +13,6 @@ from capsule.errors import PolicyError
 from capsule.ids import Address, RequestId
 from capsule.policy.compiler import compile_policy
 from capsule.terms import UNLIMITED_U64, Terms
-from contracts.roles import Role
 from contracts.structs import Pin
 
 __all__ = [
@@ -259,7 +258,7 @@ def _violations(state: State, grant: Grant, request: Request, terms: Terms) -> l
 
 def _has_one_of(state: State, account: Address, roles: int, place: Place) -> bool:
     who = state.participants.get(account)
-    return who is not None and any(who.is_active(place, role) for role in Role if role & roles)
+    return who is not None and bool(who.roles_at(place) & roles)
 
 
 def compute_node_involved(state: State, papers: Papers) -> Iterator[Finding]:

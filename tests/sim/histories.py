@@ -74,6 +74,14 @@ class History:
     def time_of(self, event: SequencedEvent) -> int:
         return next(entry.time for entry in self.entries if entry.event is event)
 
+    def same(self, event: _E) -> _E:
+        """The event of an earlier version of this history, as it stands here."""
+        transaction = event.log.transaction_hash
+        return self.first(
+            type(event),
+            lambda other: other.log.transaction_hash == transaction and other.log.topics == event.log.topics,
+        )
+
     # Edits
 
     def change(self, event: SequencedEvent, **values: object) -> History:
@@ -125,6 +133,7 @@ class History:
 
     def _edited(self, edit: Callable[[Entry], Sequence[Entry]]) -> History:
         edited = [one for entry in self.entries for one in edit(entry)]
+        assert any(one is not entry for one, entry in zip(edited, self.entries, strict=False)), "nothing was edited"
         return replace(self, entries=tuple(_numbered(edited)))
 
 
