@@ -52,7 +52,7 @@ class Register:
 
     def device(self, device: DeviceId) -> EnrolledDevice | None:
         """A device as the final chain has it. Raises LedgerError where the chain can't be asked."""
-        if device not in self._devices or self._clock() - self._read_at > self._refresh_seconds:
+        if device not in self._devices or self._clock() - self._read_at >= self._refresh_seconds:
             self.refresh()
         return self._devices.get(device)
 

@@ -29,7 +29,7 @@ FUNDS = 10**18
 class Clock:
     """Seconds that a test moves."""
 
-    now: float = 1_700_000_000.0
+    now: float = 1_680_829_200.0
 
     def __call__(self) -> float:
         return self.now
