@@ -33,7 +33,11 @@ def demo(
                 raise InputRefusedError(f"there is no attack '{attack}'; choose of {', '.join(ATTACKS)}, or all")
             outcome = run_attack(ATTACKS[attack], home, readings, teller)
             ok = outcome.ok
-            show(outcome.content, as_json, lambda: teller.say("caught 已识破" if ok else "UNSEEN 未识破"))
+            show(
+                outcome.content,
+                as_json,
+                lambda: teller.say("caught 已识破" if ok else f"UNSEEN 未识破: {outcome.content['unseen']}"),
+            )
         else:
             outcome = run_trip(home, readings, teller)
             ok = outcome.ok

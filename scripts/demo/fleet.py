@@ -7,6 +7,7 @@ from pathlib import Path
 
 from audit.device_statement import DeviceStatement
 from capsule.frame import Mark
+from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import DeviceId, Digest
 from capsule.signature import Ed25519Signer
 from capsule.thing import STORAGE_STATION, STORAGE_STATION_SIMULATOR
@@ -76,12 +77,12 @@ class Fleet:
         while self.agent.queued:
             frames += self.agent.deliver(self.gateway, most=FRAMES_PER_BATCH)
             anchors += self.gateway.anchor_all()
-        self.state_receipts()
+        self.state_receipts(*self.agent.receipts()[-1:])
         return Recorded(self.device, frames, submitted.rows, submitted.readings, tuple(anchors))
 
-    def state_receipts(self) -> None:
-        """The device's owner keeps its last receipt for the auditor: what the gateway must have anchored."""
-        statement = DeviceStatement(self.device, self.agent.receipts()[-1:])
+    def state_receipts(self, *receipts: SignedFrameReceipt) -> None:
+        """The device's owner keeps receipts for the auditor: what gateways must have anchored."""
+        statement = DeviceStatement(self.device, receipts)
         store = self._world["provider"].node.context.store
         store.put_document("device-statement", self.device, statement.to_json())
 

@@ -62,10 +62,10 @@ def stopped(step: int, who: str, reason: str, act: Callable[[], object]) -> Caug
     raise UnseenError(f"nobody refused; expected {reason}")
 
 
-def found(trip: Trip, rule: str) -> Caught:
-    """Audits the trip, which must have a finding of `rule` and of no other rule."""
+def found(trip: Trip, *rules: str) -> Caught:
+    """Audits the trip, which must have findings of exactly these rules; the first rule's is told."""
     findings = trip.audit().findings
-    rules = {finding.rule for finding in findings}
-    if rules != {rule}:
-        raise UnseenError(f"the audit found {', '.join(sorted(rules)) or 'nothing'}, not {rule}")
-    return Caught(finding=findings[0])
+    broken = {finding.rule for finding in findings}
+    if broken != set(rules):
+        raise UnseenError(f"the audit found {', '.join(sorted(broken)) or 'nothing'}, not {', '.join(rules)}")
+    return Caught(finding=next(finding for finding in findings if finding.rule == rules[0]))

@@ -3,15 +3,18 @@
 import secrets
 
 from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, sign_frame
+from capsule.frame_receipt import FrameReceipt, sign_frame_receipt
 from capsule.ids import Digest
 from capsule.senml import Row
 from capsule.signature import Ed25519Signer, Signer
+from scripts.composition import now
 from scripts.demo.attacks.catalogue import Attack, Caught, Stopped, UnseenError, found, stopped
 from scripts.demo.trip import Trip
 
 __all__ = ["ATTACKS"]
 
 GROUP = "devices"
+DAY_SECONDS = 86_400
 
 
 def forged_frame(trip: Trip) -> Caught:
@@ -23,16 +26,23 @@ def forged_frame(trip: Trip) -> Caught:
 
 
 def dropped_frame(trip: Trip) -> Caught:
-    """In the middle: the next frame names one that never came. At the end: a receipt names one that no batch holds."""
+    """Frame 2 never comes: frame 3 names it. Frame 4 comes, but the gateway only signs for it and drops it: its receipt
+    names a frame that no batch holds."""
     trip.admit()
     trip.enroll()
-    gateway, signer = trip.fleet.gateway, trip.fleet.signer
-    first = _frame(trip, signer, 1, FIRST_PREVIOUS)
-    second = _frame(trip, signer, 2, frame_hash(first))
+    fleet, gateway = trip.fleet, trip.fleet.gateway
+    first = _frame(trip, fleet.signer, 1, FIRST_PREVIOUS)
+    second = _frame(trip, fleet.signer, 2, frame_hash(first))
+    third = _frame(trip, fleet.signer, 3, frame_hash(second))
+    fourth = _frame(trip, fleet.signer, 4, frame_hash(third))
     gateway.ingest(first)
-    gateway.ingest(_frame(trip, signer, 3, frame_hash(second)))
+    gateway.ingest(third)
     gateway.anchor_all()
-    return found(trip, "device-gap")
+    # A gateway has its time to anchor; this one signed a day ago.
+    dropped = FrameReceipt(gateway.account, fleet.device, 4, frame_hash(fourth), now() - DAY_SECONDS)
+    signer = trip.world["gateway"].keystore.signer
+    fleet.state_receipts(sign_frame_receipt(dropped, signer, trip.world.operator.domain))
+    return found(trip, "device-gap", "device-tail-missing")
 
 
 def replayed_frame(trip: Trip) -> Caught:

@@ -11,8 +11,9 @@ from capsule.errors import VerificationError
 from capsule.ids import Digest
 from capsule.key import NO_PROVIDER_PART, combine, verify_key_commitment
 from capsule.share import Release, SealedShare, ShareSecret, open_share, seal_release
+from contracts.events import UseOpened
 from node.compute import CloseReason
-from node.custody import SharePackage
+from node.custody import Custody, SharePackage
 from scripts.demo.attacks.catalogue import Attack, Caught, Stopped, UnseenError, found, stopped
 from scripts.demo.trip import Trip
 from scripts.demo.world import Member
@@ -20,6 +21,13 @@ from scripts.demo.world import Member
 __all__ = ["ATTACKS"]
 
 GROUP = "data and keys"
+
+
+class _Forger(Custody):
+    """Decides as an honest holder does, and seals a share that it made up."""
+
+    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Deal) -> bytes:
+        return super()._seal(replace(secret, share=secrets.token_bytes(len(secret.share))), opened, deal)
 
 
 def tampered_capsule(trip: Trip) -> Caught:
@@ -34,11 +42,7 @@ def tampered_capsule(trip: Trip) -> Caught:
 
 def forged_share(trip: Trip) -> Caught:
     trip.until_opened()
-    forger = trip.world["custodian-1"]
-    secret = _share(trip, forger)
-    forged = replace(secret, share=secrets.token_bytes(len(secret.share)))
-    sealed = seal_release(_release(trip, forged), bytes(trip.opened.one_time_keys[secret.index]))
-    forger.ledger.access.release_share(trip.opened.use, Digest(secrets.token_bytes(32)), sealed)
+    _Forger(trip.world["custodian-1"].node.context).decide_open_uses()
     trip.release(("provider", "custodian-2", "custodian-3"))
     trip.compute()
     return found(trip, "share-wrong")
