@@ -390,6 +390,15 @@ def test_an_automatic_grant_waits_for_the_last_one_to_end(space: Space) -> None:
     space.granted(offer)
 
 
+def test_spent_grants_make_room_for_the_next(space: Space) -> None:
+    offer = space.offer(Terms(automatic_grant=True, uses_per_grant=1))
+    for _ in range(66):
+        order, use = space.used(space.granted(offer))
+        space.release(use, *space.custodians[:2], space.provider)
+        space.close(order)
+    assert space.counts(offer) == (66, 660, 66)
+
+
 @exercises("AccessListTooLong")
 def test_a_buyer_holds_at_most_sixty_four_live_grants_on_an_asset(space: Space) -> None:
     offer = space.offer(Terms(seconds_per_grant=DAY))
