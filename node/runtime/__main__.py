@@ -22,9 +22,9 @@ from capsule.crypto.provider import provider
 from node.errors import RuntimeRefusedError, UnprotectedError
 from node.runtime.confine import Confinement, Loader, bind_to_parent, confine
 from node.runtime.execution import execute
-from node.runtime.launch import PROBE
 from node.runtime.measurement import measure
-from node.runtime.protocol import Broken, Limits, Message, Outcome, Ready, Refused, read_job, write_message
+from node.runtime.protocol import PROBE, Broken, Limits, Message, Outcome, Ready, Refused
+from node.runtime.wire import read_job, write_message
 
 __all__ = ["main"]
 

@@ -233,4 +233,4 @@ def _fork() -> None:
 def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
-        raise UnprotectedError((f"prctl {option}",))
+        raise UnprotectedError(("prctl",))

@@ -26,6 +26,7 @@ from capsule.errors import FormatError
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError, UnprotectedError
 from node.runtime.protocol import (
+    PROBE,
     Broken,
     Completed,
     Job,
@@ -33,16 +34,13 @@ from node.runtime.protocol import (
     Outcome,
     Ready,
     Refused,
-    read_message,
-    write_job,
 )
+from node.runtime.wire import read_message, write_job
 
 __all__ = ["ENTRY", "probe", "run"]
 
 ENTRY: Final = (sys.executable, "-E", "-s", "-B", "-m", "node.runtime")
 """The process to start; tests put another in its place."""
-
-PROBE: Final = "probe"
 
 _ROOT: Final = Path(__file__).parents[2]
 _PROBE_SECONDS: Final = 60.0

@@ -7,7 +7,8 @@ readings was written with a fraction. The time column, named by the capsule's sc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import pyarrow as pa
@@ -43,25 +44,20 @@ def from_csv(data: bytes, time: str | None) -> pa.Table:
         raise RuntimeRefusedError("capsule", "table")
     reading = pa_csv.ReadOptions(use_threads=False, block_size=max(len(data), 1))
     converting = pa_csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
-    try:
-        table = pa_csv.read_csv(pa.BufferReader(data), read_options=reading, convert_options=converting)
-        return _plain(table, time)
-    except pa.ArrowException:
-        raise RuntimeRefusedError("capsule", "table") from None
+    with _translated():
+        return _plain(pa_csv.read_csv(pa.BufferReader(data), read_options=reading, convert_options=converting), time)
 
 
 def from_parquet(data: bytes, time: str | None) -> pa.Table:
     """A Parquet file of flat columns. Raises RuntimeRefusedError ("capsule", "table")."""
-    try:
+    with _translated():
         return _plain(pa_parquet.read_table(pa.BufferReader(data), use_threads=False), time)
-    except (pa.ArrowException, OSError):
-        raise RuntimeRefusedError("capsule", "table") from None
 
 
 def from_source(source: SourceTable, time: str) -> pa.Table:
     """The table of verified frames: column `time`, a column per reading, and where no reading has that name, `device`
     and `mark` (signed, witnessed, imported) of each row's frame."""
-    try:
+    with _translated():
         columns = {time: pa.array([round(moment * _MICROSECONDS) for moment in source.time], type=_TIMESTAMP)}
         for name, cells in source.columns.items():
             whole = all(cell is None or isinstance(cell, int) for cell in cells)
@@ -73,7 +69,16 @@ def from_source(source: SourceTable, time: str) -> pa.Table:
             if name not in taken:
                 columns[name] = pa.array(texts, type=pa.string())
         return pa.table(columns)
-    except (pa.ArrowException, OverflowError):
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Arrow's errors as reason codes; their text may quote cells and stays here."""
+    try:
+        yield
+    except MemoryError:  # Arrow's own is one of both kinds
+        raise RuntimeRefusedError("limits", "memory") from None
+    except (pa.ArrowException, OSError, OverflowError):
         raise RuntimeRefusedError("capsule", "table") from None
 
 

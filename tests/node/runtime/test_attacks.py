@@ -10,7 +10,8 @@ import pytest
 
 from capsule.algorithm import Column, ColumnType
 from node.runtime.launch import run
-from node.runtime.protocol import Limits, Refused, write_message
+from node.runtime.protocol import Limits, Refused
+from node.runtime.wire import write_message
 from tests.node.runtime.conftest import CANARY
 from tests.node.runtime.world import Buyer, SealedFile, job
 

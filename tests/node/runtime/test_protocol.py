@@ -13,7 +13,6 @@ from capsule.receipt import SourceVerdict
 from capsule.signature import Ed25519Signer, PublicKey
 from capsule.source import Anchor, DeviceKey
 from node.runtime.protocol import (
-    MAX_JOB_BYTES,
     REASONS,
     Broken,
     Completed,
@@ -22,11 +21,8 @@ from node.runtime.protocol import (
     Message,
     Ready,
     Refused,
-    read_job,
-    read_message,
-    write_job,
-    write_message,
 )
+from node.runtime.wire import MAX_JOB_BYTES, read_job, read_message, write_job, write_message
 from tests.node.runtime.world import Buyer, SealedFile, entropy, job
 
 D = Digest(b"\x05" * 32)
@@ -125,14 +121,22 @@ class TestMessages:
         assert read_message(BytesIO(write_message(message)), 10_000) == message
 
     def test_are_bounded(self) -> None:
-        data = write_message(Broken(where="x" * 100))
+        data = write_message(Broken(where="capsule/key.py:1 KeyError"))
         with pytest.raises(FormatError):
-            read_message(BytesIO(data), 100)
+            read_message(BytesIO(data), len(data) - 9)
+
+    @pytest.mark.parametrize(
+        "message",
+        [Broken(where="the data is 17"), Broken(missing=("17",)), Ready(D, ("17",)), Ready(D, ("open",) * 20)],
+    )
+    def test_carry_no_free_text(self, message: Message) -> None:
+        with pytest.raises(FormatError):
+            read_message(BytesIO(write_message(message)), 10_000)
 
     def test_a_reason_is_one_of_the_list(self) -> None:
         for kind, reasons in REASONS.items():
             for reason in reasons:
-                Refused(kind=kind, reason=reason, measurement=D, protected=True)
+                assert Refused(kind=kind, reason=reason, measurement=D, protected=True).sentence
         with pytest.raises(InputError):
             Refused(kind="guard", reason="row 5 says 17", measurement=D, protected=True)
         data = write_message(Refused(kind="guard", reason="rows", measurement=D, protected=True))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from capsule.algorithm import Algorithm, Column, ColumnType, Parameters, code_digest
 from node.errors import RuntimeRefusedError
-from node.runtime.engine import Answer, Engine
+from node.runtime.engine import CONFIGURATION, Answer, Engine
 from node.runtime.sql import MAX_SQL_BYTES, check, table_names
 
 TABLE = pa.table(
@@ -265,6 +266,30 @@ class TestGroups:
     def test_a_cycle_of_views_ends(self) -> None:
         sql = "WITH a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT count(*) AS n FROM a"
         assert reason(sql, min_group=2) == "groups"
+
+
+class TestEngineAlone:
+    """What the engine's own locks refuse, had every check of the statement failed."""
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT * FROM read_csv('/etc/passwd')",
+            "SELECT * FROM read_text('/etc/passwd')",
+            "SELECT * FROM '/etc/passwd'",
+            "COPY (SELECT 1) TO '/tmp/stolen'",
+            "ATTACH '/tmp/stolen' AS stolen",
+            "INSTALL httpfs",
+            "LOAD httpfs",
+            "SET enable_external_access = true",
+            "SET threads = 8",
+            "RESET lock_configuration",
+        ],
+    )
+    def test_refuses(self, sql: str) -> None:
+        connection = duckdb.connect(":memory:", config=dict(CONFIGURATION))
+        with pytest.raises(duckdb.Error):
+            connection.execute(sql).fetchall()
 
 
 class TestNames:

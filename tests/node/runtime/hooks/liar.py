@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from capsule.ids import Address, Digest
 from capsule.receipt import SourceVerdict
-from node.runtime.protocol import Broken, Completed, Ready, Refused, write_message
+from node.runtime.protocol import Broken, Completed, Ready, Refused
+from node.runtime.wire import write_message
 
 NOTHING = Digest(bytes(32))
 REFUSED = Refused(kind="share", reason="wrong", measurement=NOTHING, protected=True)
