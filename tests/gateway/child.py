@@ -1,0 +1,76 @@
+"""Processes that a test kills: python -m tests.gateway.child ingest|agent|anchor FOLDER."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from capsule.ids import Address, DeviceId, Digest
+from contracts.account import Account
+from contracts.chain import Chain
+from contracts.embedded import EmbeddedChain
+from contracts.ledger import Ledger
+from gateway.agent import Agent
+from gateway.gateway import Gateway
+from gateway.settings import GatewaySettings
+from tests.capsule.frames import Device
+from tests.gateway.space import GATEWAY_SIGNER, Clock
+
+
+class DyingChain:
+    """A chain whose process dies right after it took a transaction: nobody hears of the hash."""
+
+    def __init__(self, inner: Chain) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def send(self, raw: bytes) -> Digest:
+        self._inner.send(raw)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def open_ledger(chain: Any, folder: Path) -> Ledger:
+    known = json.loads((folder / "space.json").read_text())
+    return Ledger.connect(chain, Address.parse(known["directory"]), Account(bytes.fromhex(known["account"])))
+
+
+def open_gateway(folder: Path, ledger: Ledger) -> Gateway:
+    settings = GatewaySettings.from_mapping({"refresh_seconds": 0})
+    return Gateway.open(folder / "gateway", ledger, GATEWAY_SIGNER, clock=Clock(), settings=settings)
+
+
+def main(what: str, folder: Path) -> None:
+    with EmbeddedChain.open(folder / "chain", clock=Clock()) as chain:
+        seen = DyingChain(chain) if what == "anchor" else chain
+        with open_gateway(folder, open_ledger(seen, folder)) as gateway:
+            if what == "ingest":
+                for line in (folder / "frames").read_text().split():
+                    receipt = gateway.ingest(bytes.fromhex(line))
+                    print(receipt.to_bytes().decode(), flush=True)
+            elif what == "agent":
+                known = json.loads((folder / "space.json").read_text())
+                device, keys = Device(), {gateway.account: gateway.public_key}
+                agent = Agent(
+                    folder / "queue.db",
+                    DeviceId.parse(known["device"]),
+                    device.signer,
+                    gateways=keys,
+                    domain=gateway.domain,
+                )
+                with agent:
+                    agent.submit_csv(folder / "readings.csv")
+                    while agent.deliver(gateway, most=1):
+                        print(agent.sequence, flush=True)
+            else:
+                gateway.anchor_all()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,161 @@
+"""The device's agent: everything once and in order, nothing half, nobody's receipt but its gateway's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capsule.frame import MAX_FRAME_BYTES, Mark, Row, read_frame
+from capsule.frame_receipt import SignedFrameReceipt, sign_frame_receipt
+from capsule.ids import Address, DeviceId
+from capsule.signature import Ed25519Signer
+from gateway.agent import Agent
+from gateway.errors import (
+    CallerError,
+    PeerAnswerError,
+    PeerUnreachableError,
+    ReadingsError,
+    StoreLockedError,
+)
+from gateway.gateway import Gateway
+from tests.capsule.frames import START, Device, some_rows
+from tests.gateway.space import Space
+
+
+@pytest.fixture
+def agent(space: Space, gateway: Gateway, device: Device, tmp_path: Path) -> Iterator[Agent]:
+    with space.open_agent(tmp_path / "queue.db", device, gateway) as opened:
+        yield opened
+
+
+class Flaky:
+    """A door that loses answers: every frame arrives, but only each third answer comes back."""
+
+    def __init__(self, inner: Gateway) -> None:
+        self._inner = inner
+        self._calls = 0
+
+    def ingest(self, frame: bytes) -> SignedFrameReceipt:
+        self._calls += 1
+        receipt = self._inner.ingest(frame)
+        if self._calls % 3:
+            raise PeerUnreachableError("answer lost")
+        return receipt
+
+
+def test_a_door_that_loses_answers_gets_every_frame_once(gateway: Gateway, agent: Agent) -> None:
+    agent.submit(some_rows(0, 300))
+    door = Flaky(gateway)
+    failures = 0
+    while agent.queued:
+        try:
+            agent.deliver(door)
+        except PeerUnreachableError:
+            failures += 1
+    assert failures == 10
+    assert (agent.sequence, gateway.status().frames, gateway.status().incidents) == (5, 5, 0)
+
+
+def test_frames_hold_60_rows_or_as_many_as_fit(gateway: Gateway, agent: Agent) -> None:
+    agent.submit([*some_rows(0, 61), *some_rows(100, 3, columns=900)])
+    agent.deliver(gateway)
+    frames = [read_frame(gateway.evidence(receipt.receipt.frame)) for receipt in agent.receipts()]
+    assert [len(frame.content_unverified().rows) for frame in frames] == [60, 4]
+
+
+def test_rows_with_long_names_share_frames_that_fit(gateway: Gateway, agent: Agent) -> None:
+    wide = {f"{'x' * 480}{column}": 1 for column in range(100)}
+    agent.submit([Row(START + at, wide) for at in range(50)])
+    assert agent.queued == 4
+    agent.deliver(gateway)
+    assert gateway.status().frames == 4
+    enormous = {f"{'x' * 500}{column}": column for column in range(1024)}
+    assert MAX_FRAME_BYTES > 512 * 1024
+    agent.submit([Row(START + 60, enormous)])
+    with pytest.raises(CallerError, match="columns"):
+        agent.submit([Row(START + 61, {**enormous, "one more": 1})])
+
+
+def test_a_bad_row_queues_nothing(agent: Agent, tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text("time,P\n" + "".join(f"2024-01-01 00:00:{at:02d},{at}\n" for at in range(59)) + "2024-01-01,x\n")
+    with pytest.raises(ReadingsError, match=r"bad\.csv, line 61, column P: 'x' is no number"):
+        agent.submit_csv(file)
+    assert agent.queued == 0
+
+
+def test_a_file_is_queued_once(gateway: Gateway, agent: Agent, tmp_path: Path) -> None:
+    file = tmp_path / "good.csv"
+    file.write_text("time,P,Q\n2024-01-01 00:00:00,1,\n2024-01-01 00:00:10,,2.5\n")
+    first, again = agent.submit_csv(file), agent.submit_csv(file)
+    assert (first.rows, first.readings, first.new) == (2, 2, True)
+    assert again == replace(first, new=False)
+    agent.deliver(gateway)
+    assert not agent.submit_csv(file).new
+    assert agent.submit_csv(file, mark=Mark.SIGNED).new
+
+
+def test_the_queue_outlives_the_process(space: Space, gateway: Gateway, device: Device, tmp_path: Path) -> None:
+    with space.open_agent(tmp_path / "queue.db", device, gateway) as agent:
+        agent.submit(some_rows(0, 130))
+        agent.deliver(gateway, most=1)
+        with pytest.raises(PeerUnreachableError):
+            agent.deliver(Flaky(gateway))
+    with space.open_agent(tmp_path / "queue.db", device, gateway) as agent:
+        assert (agent.sequence, agent.queued, len(agent.receipts())) == (2, 2, 1)
+        assert agent.deliver(gateway) == 2
+        assert len(agent.receipts()) == 3
+    assert gateway.status().incidents == 0
+
+
+def test_one_process_and_one_device_a_queue(space: Space, gateway: Gateway, agent: Agent, tmp_path: Path) -> None:
+    with pytest.raises(StoreLockedError):
+        space.open_agent(tmp_path / "queue.db", Device(), gateway)
+    agent.close()
+    other = Device(7)
+    other.id = DeviceId(b"\x07" * 32)
+    with pytest.raises(CallerError, match="belongs to device"):
+        space.open_agent(tmp_path / "queue.db", other, gateway)
+
+
+class Lying:
+    """A door whose receipts are not what they should be."""
+
+    def __init__(self, space: Space, gateway: Gateway, lie: str) -> None:
+        self._space, self._gateway, self._lie = space, gateway, lie
+        self._first: SignedFrameReceipt | None = None
+
+    def ingest(self, frame: bytes) -> SignedFrameReceipt:
+        receipt = self._gateway.ingest(frame)
+        self._first = self._first or receipt
+        if self._lie == "signature":
+            return replace(receipt, signature=bytes(64))
+        if self._lie == "earlier":
+            return self._first
+        changed = replace(receipt.receipt, gateway=Address(b"\x01" * 20))
+        return sign_frame_receipt(changed, Ed25519Signer(b"\x01" * 32), self._space.operator.domain)
+
+
+_LIES = [("signature", "not signed by"), ("earlier", "another frame"), ("gateway", "none of")]
+
+
+@pytest.mark.parametrize(("lie", "match"), _LIES)
+def test_a_receipt_that_does_not_hold_leaves_the_frame_queued(
+    space: Space, gateway: Gateway, agent: Agent, lie: str, match: str
+) -> None:
+    agent.submit(some_rows(0, 180))
+    door = Lying(space, gateway, lie)
+    with pytest.raises(PeerAnswerError, match=match):
+        agent.deliver(door)
+    left = agent.queued
+    assert left == (2 if lie == "earlier" else 3)
+    assert agent.deliver(gateway) == left
+    assert gateway.status().frames == 3
+
+
+def test_an_empty_submission_sends_nothing(gateway: Gateway, agent: Agent) -> None:
+    assert agent.submit([]).rows == 0
+    assert agent.deliver(gateway) == 0
