@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
+from audit.errors import DocumentError
 from capsule.ids import Address, Bytes32
 
 __all__ = [
@@ -101,9 +102,11 @@ class FetchLimits:
 
 
 class HttpDocuments:
-    """Documents from their owners' endpoints on chain: GET {endpoint}/v1/documents/{kind}/{key}.
+    """Documents from their owners' endpoints on chain: GET {endpoint}/v1/documents/{kind}/{key}, and for a capsule file
+    GET {endpoint}/v1/capsules/{root}.
 
-    An endpoint that can't be reached is not asked again in this run.
+    An endpoint that can't be reached is not asked again in this run. When not one of several can be reached, it is the
+    auditor's own network: DocumentError, instead of a finding against everybody.
     """
 
     def __init__(
@@ -118,26 +121,38 @@ class HttpDocuments:
         self._client = client
         self._monotonic = monotonic
         self._silent: set[str] = set()
+        self._reached = False
 
     def fetch(self, reference: Reference) -> bytes | None:
+        """Raises DocumentError, retryable, when the network is not there."""
         if _KIND.fullmatch(reference.kind) is None:
             return None
+        path, limit = f"/v1/documents/{reference.kind}/{reference.key}", self._limits.max_bytes
+        if reference.kind == "capsule":
+            path, limit = f"/v1/capsules/{reference.key}", self._limits.max_capsule_bytes
         for owner in reference.owners:
             endpoint = self._endpoints.get(owner, "")
             if not endpoint or endpoint in self._silent:
                 continue
-            content = self._get(endpoint, f"/v1/documents/{reference.kind}/{reference.key}", self._limit(reference))
+            content = self._get(endpoint, path, limit)
             if content is not None:
                 return content
         return None
 
-    def _limit(self, reference: Reference) -> int:
-        return self._limits.max_capsule_bytes if reference.kind == "capsule" else self._limits.max_bytes
+    def _unreachable(self, endpoint: str) -> None:
+        self._silent.add(endpoint)
+        known = {one for one in self._endpoints.values() if one}
+        if not self._reached and len(known) > 1 and known <= self._silent:
+            raise DocumentError(
+                f"none of the {len(known)} endpoints on chain can be reached; check this machine's network, "
+                "and whether they stand at private addresses",
+                retryable=True,
+            )
 
     def _get(self, endpoint: str, path: str, max_bytes: int) -> bytes | None:
         target = self._target(endpoint, path)
         if target is None:
-            self._silent.add(endpoint)
+            self._unreachable(endpoint)
             return None
         url, host, server_name = target
         until = self._monotonic() + self._limits.seconds
@@ -145,23 +160,25 @@ class HttpDocuments:
             with self._client.stream(
                 "GET",
                 url,
-                headers={"host": host},
+                headers={"host": host, "accept-encoding": "identity"},
                 extensions={"sni_hostname": server_name},
                 timeout=self._limits.seconds,
                 follow_redirects=False,
             ) as response:
+                self._reached = True
                 if response.status_code != httpx.codes.OK:
                     return None
                 return self._body(response, max_bytes, until)
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            self._silent.add(endpoint)
+            self._unreachable(endpoint)
             return None
         except (httpx.HTTPError, httpx.InvalidURL):
             return None
 
     def _body(self, response: httpx.Response, max_bytes: int, until: float) -> bytes | None:
         content = bytearray()
-        for part in response.iter_bytes():
+        # Raw: what is compressed stays so, and no small answer grows past the limit.
+        for part in response.iter_raw():
             content += part
             if len(content) > max_bytes or self._monotonic() > until:
                 return None
@@ -188,9 +205,16 @@ class HttpDocuments:
             found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except (OSError, UnicodeError):
             return None
-        if not self._limits.allow_private and not all(ipaddress.ip_address(address).is_global for address in found):
+        if not self._limits.allow_private and not all(_is_public(address) for address in found):
             return None
         return found[0] if found else None
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_global and not address.is_multicast
 
 
 def _host(parts: SplitResult) -> str:

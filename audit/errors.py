@@ -4,7 +4,7 @@ AuditError
 ├── RequestError       the caller asked for something that is not there, or passed a bad value; no retry helps
 ├── StoreError         the index is damaged, of another ledger, or held by somebody else
 ├── BundleError        a bundle or checkpoint file is not what its format says
-├── DocumentError      an owner's endpoint is not one we may ask, or answered out of bounds
+├── DocumentError      documents can't be asked for: no endpoint can be reached
 └── FinalityError      the chain took back what it had called final; carries both sides as evidence
 
 What participants did wrong is not an error but a `Finding`. Errors of the chain come from `contracts.errors`, those of
@@ -33,7 +33,7 @@ class BundleError(AuditError):
 
 
 class DocumentError(AuditError):
-    """An owner's endpoint can't be asked, or its answer is past a limit. A retry may help when `retryable`."""
+    """Documents can't be asked for at all. A retry may help when `retryable`."""
 
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)

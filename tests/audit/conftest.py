@@ -1,4 +1,4 @@
-"""One honest history of everything, made once; and the same data space with quarrels on top."""
+"""One honest history of everything, made once; and quarrels in a data space of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from audit.documents import MemoryDocuments
 from capsule.accusation import Accusation
 from capsule.batch import BatchFrame
 from capsule.box_statement import box_key_statement
@@ -33,19 +34,30 @@ def honest(space: DataSpace) -> History:
 
 
 @pytest.fixture(scope="session")
-def true_accusation(space: DataSpace, honest: History) -> History:
-    """A custodian releases a wrong share and is accused of it."""
-    opened = _quarrel(space, forged=True)
-    _accuse(space, opened)
-    return history_of(space)
+def honest_documents(space: DataSpace, honest: History) -> MemoryDocuments:
+    return MemoryDocuments(space.documents)
 
 
 @pytest.fixture(scope="session")
-def false_accusation(space: DataSpace, true_accusation: History) -> History:
+def quarrels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataSpace]:
+    """Another data space, for what is not honest."""
+    founded = DataSpace(tmp_path_factory.mktemp("chain"), seed=2)
+    yield founded
+    founded.close()
+
+
+@pytest.fixture(scope="session")
+def true_accusation(quarrels: DataSpace) -> History:
+    """A custodian releases a wrong share and is accused of it."""
+    _accuse(quarrels, _quarrel(quarrels, forged=True))
+    return history_of(quarrels)
+
+
+@pytest.fixture(scope="session")
+def false_accusation(quarrels: DataSpace, true_accusation: History) -> History:
     """A compute node accuses a good share, in the same ledger, later."""
-    opened = _quarrel(space, forged=False)
-    _accuse(space, opened)
-    return history_of(space)
+    _accuse(quarrels, _quarrel(quarrels, forged=False))
+    return history_of(quarrels)
 
 
 def _devices(space: DataSpace) -> None:

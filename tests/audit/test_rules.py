@@ -30,14 +30,14 @@ def test_planted_violation_is_exactly_what_is_found(rule: str, honest: History, 
         assert "{" not in finding.message_en + finding.message_zh
 
 
-def test_wrong_share_accuses_its_holder(true_accusation: History, space: DataSpace) -> None:
+def test_wrong_share_accuses_its_holder(true_accusation: History, quarrels: DataSpace) -> None:
     (finding,) = true_accusation.findings()
 
-    assert (finding.rule, finding.accused) == ("share-wrong", space.custodians[0].account)
+    assert (finding.rule, finding.accused) == ("share-wrong", quarrels.custodians[0].account)
 
 
-def test_false_accusation_falls_back_on_the_compute_node(false_accusation: History, space: DataSpace) -> None:
+def test_false_accusation_falls_back_on_the_compute_node(false_accusation: History, quarrels: DataSpace) -> None:
     findings = {finding.rule: finding for finding in false_accusation.findings()}
 
     assert set(findings) == {"share-wrong", "false-accusation"}
-    assert findings["false-accusation"].accused == space.compute.account
+    assert findings["false-accusation"].accused == quarrels.compute.account

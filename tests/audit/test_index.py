@@ -1,0 +1,99 @@
+"""The index: empty, whole, changed behind the auditor's back."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from audit.errors import StoreError
+from audit.follow import rebuild
+from audit.index import Index
+from tests.audit.auditing import read_only
+from tests.sim.dataspace import DataSpace
+from tests.sim.histories import History
+
+
+@pytest.fixture(scope="module")
+def built(space: DataSpace, honest: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("index") / "audit.db"
+    rebuild(read_only(space), path)
+    return path
+
+
+def altered(built: Path, folder: Path, statement: str) -> Index:
+    path = folder / "altered.db"
+    path.write_bytes(built.read_bytes())
+    with sqlite3.connect(path) as database:
+        database.execute(statement)
+    database.close()
+    return Index.open(path)
+
+
+def test_empty_index_says_so() -> None:
+    index = Index.open(None)
+
+    assert index.tip is None
+    for ask in (index.state, index.summary, index.digest):
+        with pytest.raises(StoreError, match="empty"):
+            ask()
+
+
+def test_entries_are_the_honest_events(built: Path, honest: History) -> None:
+    entries = list(Index.open(built).entries(honest.tip.number))
+
+    assert tuple(entries) == honest.entries
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update audit_logs set body = replace(body, 'provider', 'owner') where event = 'EndpointSet'",
+        "update audit_logs set data = zeroblob(64) where event = 'CapsulePublished'",
+        "update audit_logs set contract = 'Devices' where event = 'EndpointSet'",
+        "update audit_logs set block_hash = 'none' where block_number = 20",
+    ],
+)
+def test_changed_row_is_noticed_when_it_is_read(built: Path, tmp_path: Path, statement: str) -> None:
+    index = altered(built, tmp_path, statement)
+
+    with pytest.raises(StoreError, match="the index"):
+        index.state()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update audit_logs set time = time + 1 where block_number = 20",
+        "update audit_logs set transaction_hash = block_hash where block_number = 20",
+        "update audit_logs set body = body || ' ' where block_number = 20",
+        "delete from audit_logs where block_number = 20",
+    ],
+)
+def test_digest_covers_every_row(built: Path, tmp_path: Path, statement: str) -> None:
+    index = altered(built, tmp_path, statement)
+
+    assert index.digest() != Index.open(built).digest()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update audit_facts set value = '0' where name = 'schema'",
+        "update audit_facts set value = '0' where name = 'identity'",
+        "update audit_facts set value = '0' where name = 'tip'",
+        "delete from audit_facts where name = 'identity'",
+    ],
+)
+def test_damaged_facts_are_refused(built: Path, tmp_path: Path, statement: str) -> None:
+    with pytest.raises(StoreError, match="rebuild"):
+        altered(built, tmp_path, statement)
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    path.write_bytes(b"this is no database, but long enough to be one" * 100)
+
+    with pytest.raises(StoreError):
+        Index.open(path)
