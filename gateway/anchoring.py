@@ -21,8 +21,6 @@ from gateway.store import BatchRow, Stage, Store
 
 __all__ = ["AnchoredBatch", "Anchoring"]
 
-_TAKEN = frozenset({"DevicesBatchNumber", "DevicesBatchPredecessor"})
-
 
 @dataclass(frozen=True, slots=True)
 class AnchoredBatch:
@@ -91,9 +89,9 @@ class Anchoring:
                     )
                 )
             except RevertedError as exc:
-                # An earlier sending of ours may have come into a block meanwhile.
-                if exc.name not in _TAKEN or not self._is_on_chain(batch):
+                if not _is_taken(exc, batch):
                     raise
+                # An earlier sending of ours came into a block meanwhile, or waits for one.
             else:
                 self._remember(row.number, stage=Stage.SENT, transaction=transaction.hash)
                 try:
@@ -144,6 +142,14 @@ class Anchoring:
                 row.stage, row.transaction = stage, bytes(transaction)
                 row.block, row.anchored_at = block, anchored_at
                 records.add(row)
+
+
+def _is_taken(refusal: RevertedError, batch: Batch) -> bool:
+    """The contract, or the node's view of what is coming, is already past this number."""
+    if refusal.name != "DevicesBatchNumber":
+        return False
+    expected = refusal.arguments[-1]
+    return isinstance(expected, int) and expected > batch.number
 
 
 def _as_anchored(event: BatchAnchored) -> Batch:

@@ -153,7 +153,10 @@ def _operator_routes(app: FastAPI, gateway: Gateway, operator: Callable[..., Non
 def _anchoring(gateway: Gateway) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(gateway.check_chain)
+        try:
+            await run_in_threadpool(gateway.check_chain)
+        except LedgerError:
+            _LOG.exception("the chain can't be asked yet; frames of devices not known here have to wait")
         stop = asyncio.Event()
         task = asyncio.create_task(_anchor_until(gateway, stop))
         try:

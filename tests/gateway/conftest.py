@@ -25,5 +25,13 @@ def gateway(space: Space, tmp_path: Path) -> Iterator[Gateway]:
 
 
 @pytest.fixture
+def later(space: Space) -> Iterator[None]:
+    """The next day: readings that bear the day's times are from the past."""
+    space.clock.now += 86_400
+    yield
+    space.clock.now -= 86_400
+
+
+@pytest.fixture
 def device(space: Space) -> Device:
     return space.enrol()

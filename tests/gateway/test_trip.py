@@ -22,7 +22,7 @@ STATION = Path(__file__).parents[2].parent / "shared" / "data" / "m5bat-20230407
 
 
 def test_a_real_day_arrives_complete_and_equal_to_its_file(
-    space: Space, gateway: Gateway, device: Device, tmp_path: Path
+    space: Space, gateway: Gateway, device: Device, tmp_path: Path, later: None
 ) -> None:
     if not STATION.is_file():
         pytest.skip("the real data is not here")
