@@ -170,9 +170,8 @@ def pack_rows(device: DeviceId, rows: Sequence[Row], units: Mapping[str, str]) -
     names: dict[str, str] = {}
     records: list[dict[int, int | float | str]] = []
     for row in rows:
-        opening: dict[int, int | float | str] = {_BASE_TIME: _checked_time(row.time)}
-        if not records:
-            opening[_BASE_NAME] = _base_name(device)
+        opening: dict[int, int | float | str] = {} if records else {_BASE_NAME: _base_name(device)}
+        opening[_BASE_TIME] = _checked_time(row.time)
         for column, value in row.values.items():
             if column not in names:
                 names[column] = _written_name(column)

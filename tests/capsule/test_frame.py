@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -30,6 +31,7 @@ from capsule.frame import (
     verify_frame,
 )
 from capsule.ids import DeviceId, Digest
+from capsule.signature import Ed25519Signer
 from tests.capsule.frames import START, Device, some_rows
 
 ACKNOWLEDGED = Digest(b"\x0a" * 32)
@@ -65,6 +67,17 @@ def test_a_frame_comes_back_as_it_was_signed() -> None:
     verified = verify_frame(data, device.key)
     assert (verified.frame, verified.hash, verified.data) == (frame, frame_hash(data), data)
     assert sign_frame(frame, device.signer) == data
+
+
+def test_the_published_frame() -> None:
+    """docs/formats.md shows this frame."""
+    signer = Ed25519Signer(bytes(range(32)))
+    rows = (Row(1_700_000_000, {"P_AC": -250, "温度": 21.5}), Row(1_700_000_010, {"P_AC": 300}))
+    data = sign_frame(Frame(DeviceId(b"\x01" * 32), 1, FIRST_PREVIOUS, None, Mark.SIGNED, rows), signer)
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    assert data.hex() in "".join(page.split())
+    assert str(frame_hash(data)) == "0x0cedd0c45aa5da460b665f9d6404750d9fd2b1a580cd70f5c701cfd177a6b0ab"
+    assert str(frame_hash(data)) in page
 
 
 def test_frame_hash_is_domain_separated_over_the_received_bytes() -> None:
