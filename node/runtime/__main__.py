@@ -19,8 +19,9 @@ from typing import Final
 import pyarrow as pa
 
 from capsule.crypto.provider import provider
+from capsule.ids import Digest
 from node.errors import RuntimeRefusedError, UnprotectedError
-from node.runtime.confine import Confinement, Loader, bind_to_parent, confine
+from node.runtime.confine import Loader, bind_to_parent, confine
 from node.runtime.execution import execute
 from node.runtime.measurement import measure
 from node.runtime.protocol import PROBE, Broken, Limits, Message, Outcome, Ready, Refused
@@ -38,12 +39,13 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
     try:
         bind_to_parent(parent)
         if list(capsules) == [PROBE]:
-            _shut_in(Limits(), allow_unprotected=True, loader=loader)
+            _shut_in(measure(allow_unprotected=False).digest, Limits(), allow_unprotected=True, loader=loader)
             return 0
         job, limits, allowed = read_job(sys.stdin.buffer)
         # wrapped before the process is shut in, which then has no descriptors to give out
         streams = [os.fdopen(int(descriptor), "rb") for descriptor in capsules]
-        ready = _shut_in(limits, allow_unprotected=allowed, loader=loader)
+        digest = measure(allow_unprotected=allowed).digest
+        ready = _shut_in(digest, limits, allow_unprotected=allowed, loader=loader)
     except UnprotectedError as exc:
         _send(Broken(missing=exc.missing))
         return 1
@@ -58,20 +60,19 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
     return 0
 
 
-def _shut_in(limits: Limits, *, allow_unprotected: bool, loader: Loader) -> Ready:
-    """Loads what loads late, measures, leaves the working directory, and closes the door."""
+def _shut_in(measurement: Digest, limits: Limits, *, allow_unprotected: bool, loader: Loader) -> Ready:
+    """Loads what loads late, leaves the working directory, and closes the door."""
     provider()
     pa.enable_signal_handlers(False)  # its handlers would make a pipe for every file that is read
-    digest = measure(allow_unprotected=allow_unprotected).digest
     sys.stdin.close()
     os.chdir("/")
-    confinement: Confinement = confine(
+    confinement = confine(
         memory_bytes=limits.memory_bytes,
         cpu_seconds=limits.cpu_seconds,
         allow_unprotected=allow_unprotected,
         loader=loader,
     )
-    ready = Ready(digest, confinement.missing)
+    ready = Ready(measurement, confinement.missing)
     _send(ready)
     return ready
 
@@ -104,4 +105,5 @@ def _report(kind: type[BaseException], _: BaseException, trace: TracebackType | 
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # at once: what the engine does when it is taken apart no longer matters, and could only fail
+    os._exit(main(sys.argv[1:]))

@@ -22,7 +22,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from capsule.errors import FormatError
+from capsule.errors import FormatError, InputError
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError, UnprotectedError
 from node.runtime.protocol import (
@@ -78,6 +78,8 @@ def run(
     A refusal is an outcome. Raises UnprotectedError when the process can't be confined (and that was not allowed), and
     RuntimeFailedError when it did not start or broke down; neither says anything about the algorithm.
     """
+    if len(capsules) != len(job.capsules):
+        raise InputError(f"a job of {len(job.capsules)} capsules was given {len(capsules)} files")
     message = write_job(job, limits, allow_unprotected=allow_unprotected)
     with ExitStack() as stack:
         descriptors = [stack.enter_context(_readable(capsule)) for capsule in capsules]
@@ -92,7 +94,7 @@ def run(
 
 
 def probe(*, entry: Sequence[str] = ENTRY) -> Ready:
-    """Starts a runtime that only shuts itself in, and says what it lacks: whether runs would be protected here.
+    """Starts a runtime that only shuts itself in, and returns its measurement and what it lacks to be protected.
 
     Raises RuntimeFailedError when it does not start.
     """

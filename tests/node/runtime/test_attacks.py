@@ -114,9 +114,9 @@ class TestLimits:
     def test_time(self, buyer: Buyer, small: SealedFile, limits: Limits) -> None:
         work = job(buyer, [small.input()], self.ENDLESS, N)
         begun = time.monotonic()
-        outcome = refused(run(work, [small.path], replace(limits, wall_seconds=4.0)))
+        outcome = refused(run(work, [small.path], replace(limits, wall_seconds=8.0)))
         assert (outcome.kind, outcome.reason) == ("limits", "time")
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < 15
 
     def test_processor_time(self, buyer: Buyer, small: SealedFile, limits: Limits) -> None:
         work = job(buyer, [small.input()], self.ENDLESS, N)

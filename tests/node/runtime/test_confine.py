@@ -12,6 +12,7 @@ import pytest
 
 from node.errors import UnprotectedError
 from node.runtime.launch import probe, run
+from node.runtime.measurement import measure
 from node.runtime.protocol import Completed, Limits
 from tests.node.runtime.world import Buyer, Column, ColumnType, SealedFile, job
 
@@ -108,3 +109,4 @@ class TestWhereItCannotBeConfined:
     def test_probe_says_what_is_missing(self) -> None:
         assert probe().protected
         assert probe(entry=without("landlock")).missing == ("landlock",)
+        assert probe().measurement == measure(allow_unprotected=False).digest

@@ -9,7 +9,7 @@ from io import BytesIO
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsule.algorithm import Algorithm, Column, ColumnType, Parameters, code_digest
@@ -192,6 +192,7 @@ class TestGuard:
     def test_group(self, size: object) -> None:
         assert self.refusal(self.answer(("a", 2), ("b", size)), Bounds(None, None, 2)) == "group"
 
+    @settings(deadline=None)
     @given(st.lists(st.floats(), max_size=5))
     def test_numbers_come_back_bit_by_bit(self, numbers: list[float]) -> None:
         algorithm = manifest(Column("v", ColumnType.NUMBER))
@@ -201,6 +202,7 @@ class TestGuard:
         for number, [cell] in zip(numbers, document["rows"], strict=True):  # type: ignore[arg-type, misc]
             assert float(cell) == number or (math.isnan(number) and math.isnan(float(cell)))  # type: ignore[has-type]
 
+    @settings(deadline=None)
     @given(st.integers(min_value=-(2**127), max_value=2**127))
     def test_integers_come_back_exactly(self, number: int) -> None:
         algorithm = manifest(self.N)
