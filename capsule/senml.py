@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 Reading: TypeAlias = int | float
+Value: TypeAlias = "Reading | str | bool | bytes | None"
 
 EARLIEST_TIME: Final = 2**28
 """Unix seconds. SenML reads smaller numbers as relative to now (RFC 8428, section 4.5.3)."""
@@ -87,14 +88,14 @@ class Record:
     name: str | None
     unit: str | None
     time: Reading
-    value: Reading | str | bool | bytes | None
+    value: Value
     opens: bool
 
 
 class _Base:
     """Base values in force (RFC 8428, section 4.1), and the names already resolved under the base name."""
 
-    __slots__ = ("name", "names", "time", "unit", "value")
+    __slots__ = ("is_plain", "name", "names", "time", "unit", "value")
 
     def __init__(self) -> None:
         self.name = ""
@@ -102,6 +103,8 @@ class _Base:
         self.time: Reading = 0
         self.unit: str | None = None
         self.value: Reading | None = None
+        self.is_plain = True
+        """nothing but name and time has a base"""
 
     def adopt(self, fields: Mapping[int | str, Cbor]) -> None:
         version = fields.get(_BASE_VERSION, _MAX_VERSION)
@@ -116,6 +119,7 @@ class _Base:
             self.unit = _text(fields, _BASE_UNIT, "") or None
         if _BASE_VALUE in fields:
             self.value = _number(fields, _BASE_VALUE)
+        self.is_plain = self.unit is None and self.value is None
 
 
 # ---------------------------------------------------------------------------------------------------------- names
@@ -207,84 +211,102 @@ def _checked_value(column: str, value: Reading) -> Reading:
 
 def unpack_rows(payload: bytes, device: DeviceId) -> tuple[tuple[Row, ...], dict[str, str]]:
     """Rows and units of a SenML pack about `device`. Raises FormatError for everything that is not one."""
-    base = _base_name(device)
-    columns: dict[str, str] = {}
-    units: dict[str, str] = {}
-    rows: list[Row] = []
-    values: dict[str, Reading] = {}
-    time: Reading | None = None
-    for name, unit, moment, value, opens in _records(payload):
-        column = None
-        if name is not None:
-            column = columns.get(name)
-            if column is None:
-                if not name.startswith(base):
-                    raise FormatError(f"record {name!r:.120} is not about device {device}")
-                column = columns[name] = _column(name[len(base) :])
-                if len(columns) > MAX_COLUMNS:
-                    raise FormatError(f"frame has more than {MAX_COLUMNS} columns")
-        if opens or moment != time or column in values:
-            if not EARLIEST_TIME <= moment < LATEST_TIME:
-                raise FormatError(f"time {moment!r:.40} is not absolute unix seconds")
-            time, values = moment, {}
-            rows.append(Row(moment, values))
-        if column is None:
-            continue
-        if type(value) is not int and type(value) is not float:
-            raise FormatError(f"reading {column} is not a number")
-        if unit is not None and units.setdefault(column, unit) != unit:
-            raise FormatError(f"column {column} has two units in one frame")
-        values[column] = value
-    return tuple(rows), units
-
-
-def resolve(payload: bytes) -> tuple[Record, ...]:
-    """The resolved records (RFC 8428, section 4.6) of a pack, absolute times or not."""
-    return tuple(Record(*fields) for fields in _records(payload))
-
-
-_Value: TypeAlias = "Reading | str | bool | bytes | None"
-_Fields: TypeAlias = "tuple[str | None, str | None, Reading, _Value, bool]"
-
-
-def _records(data: bytes) -> list[_Fields]:
-    """Resolves record by record. Nearly all are {name, value} with a name seen before and a number: the short way."""
-    major, count, at = read_head(data, 0)
-    if major != ARRAY or not 1 <= count <= MAX_RECORDS:
-        raise FormatError(f"SenML pack is not an array of 1 to {MAX_RECORDS} records")
-    base = _Base()
-    names = base.names
-    found: list[_Fields] = []
-    padded = data + bytes(16)  # the short way may read past the end once; the next step or the last check sees it
+    count, at = _open_pack(payload)
+    base, table = _Base(), _Table(device)
+    names, columns, values = base.names, table.columns, table.values
+    padded = payload + bytes(16)  # the short way may read past the end once; the next step or the last check sees it
     for _ in range(count):
-        if padded[at] == 0xA2 and padded[at + 1] == _NAME and base.value is None:
+        # Nearly all records are {name, value} with a name seen before and a number, in the row of the one before.
+        if padded[at] == 0xA2 and padded[at + 1] == _NAME and base.is_plain:
             stop = at + padded[at + 2] - 0x5D  # 0x60 + length, after three bytes of heads
             name = names.get(padded[at + 3 : stop])
             if name is not None and padded[stop] == _VALUE:
                 kind = padded[stop + 1]
                 width, least = _SHORT_FORMS.get(kind, _NO_FORM)
                 content = padded[stop + 2 : stop + 2 + width]
-                if content >= least:
-                    number: Reading
+                column = columns[name]
+                if content >= least and column not in values and table.time == base.time:
                     if kind == 0xFB:
                         (number,) = _DOUBLE.unpack(content)
                         if not isfinite(number):
                             raise FormatError("reading is not a finite number")
+                        values[column] = number
                     elif kind < 0x20:
-                        number = int.from_bytes(content, "big") if width else kind
+                        values[column] = int.from_bytes(content, "big") if width else kind
                     else:
-                        number = ~int.from_bytes(content, "big") if width else 0x1F - kind
-                    found.append((name, base.unit, base.time, number, False))
+                        values[column] = ~int.from_bytes(content, "big") if width else 0x1F - kind
                     at = stop + 2 + width
                     continue
-        fields, at = _record(data, at, base)
-        found.append(fields)
-    if at != len(data):
+        record, at = _record(payload, at, base)
+        table.add(record)
+        values = table.values
+    if at != len(payload):
         raise FormatError("SenML pack is cut off or followed by other bytes")
-    return found
+    return tuple(table.rows), table.units
 
 
-def _record(data: bytes, at: int, base: _Base) -> tuple[_Fields, int]:
+def resolve(payload: bytes) -> tuple[Record, ...]:
+    """The resolved records (RFC 8428, section 4.6) of a pack, absolute times or not. Raises FormatError."""
+    count, at = _open_pack(payload)
+    base = _Base()
+    records = []
+    for _ in range(count):
+        record, at = _record(payload, at, base)
+        records.append(record)
+    if at != len(payload):
+        raise FormatError("SenML pack is followed by other bytes")
+    return tuple(records)
+
+
+def _open_pack(payload: bytes) -> tuple[int, int]:
+    """How many records there are, and where the first one starts."""
+    major, count, at = read_head(payload, 0)
+    if major != ARRAY or not 1 <= count <= MAX_RECORDS:
+        raise FormatError(f"SenML pack is not an array of 1 to {MAX_RECORDS} records")
+    return count, at
+
+
+class _Table:
+    """Rows as resolved records fill them; `time` and `values` are those of the last row."""
+
+    __slots__ = ("_base", "_device", "columns", "rows", "time", "units", "values")
+
+    def __init__(self, device: DeviceId) -> None:
+        self._device = device
+        self._base = _base_name(device)
+        self.columns: dict[str, str] = {}
+        self.rows: list[Row] = []
+        self.time: Reading | None = None
+        self.units: dict[str, str] = {}
+        self.values: dict[str, Reading] = {}
+
+    def add(self, record: Record) -> None:
+        column = None if record.name is None else self._column(record.name)
+        if record.opens or record.time != self.time or column in self.values:
+            if not EARLIEST_TIME <= record.time < LATEST_TIME:
+                raise FormatError(f"time {record.time!r:.40} is not absolute unix seconds")
+            self.time, self.values = record.time, {}
+            self.rows.append(Row(record.time, self.values))
+        if column is None:
+            return
+        if type(record.value) is not int and type(record.value) is not float:
+            raise FormatError(f"reading {column} is not a number")
+        if record.unit is not None and self.units.setdefault(column, record.unit) != record.unit:
+            raise FormatError(f"column {column} has two units in one frame")
+        self.values[column] = record.value
+
+    def _column(self, name: str) -> str:
+        column = self.columns.get(name)
+        if column is None:
+            if not name.startswith(self._base):
+                raise FormatError(f"record {name!r:.120} is not about device {self._device}")
+            column = self.columns[name] = _column(name[len(self._base) :])
+            if len(self.columns) > MAX_COLUMNS:
+                raise FormatError(f"frame has more than {MAX_COLUMNS} columns")
+        return column
+
+
+def _record(data: bytes, at: int, base: _Base) -> tuple[Record, int]:
     """Reads and resolves any one record; base values that it carries come into force."""
     fields, after = read_item(data, at, 1)
     if not isinstance(fields, dict):
@@ -298,7 +320,7 @@ def _record(data: bytes, at: int, base: _Base) -> tuple[_Fields, int]:
     opens = _BASE_TIME in fields
     values = [label for label in _VALUES if label in fields]
     if not values and not any(label in fields for label in (_NAME, _UNIT, _TIME)):
-        return (None, None, base.time, None, opens), after
+        return Record(None, None, base.time, None, opens), after
     if len(values) != 1:
         raise FormatError("SenML record has not exactly one value")
     own = _text(fields, _NAME, "")
@@ -309,10 +331,10 @@ def _record(data: bytes, at: int, base: _Base) -> tuple[_Fields, int]:
         base.names[own.encode("ascii")] = name
     time = base.time + _number(fields, _TIME) if _TIME in fields else base.time
     unit = _text(fields, _UNIT, base.unit or "") or None
-    return (name, unit, time, _value(fields, values[0], base), opens), after
+    return Record(name, unit, time, _value(fields, values[0], base), opens), after
 
 
-def _value(fields: Mapping[int | str, Cbor], label: int, base: _Base) -> _Value:
+def _value(fields: Mapping[int | str, Cbor], label: int, base: _Base) -> Value:
     if label == _VALUE:
         value = _number(fields, _VALUE)
         return value if base.value is None else _checked(base.value + value, _VALUE)
