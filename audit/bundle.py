@@ -19,15 +19,15 @@ from types import MappingProxyType
 from typing import Final
 
 from audit.documents import Documents, MemoryDocuments
+from audit.entries import Entry, Identity, Tip
 from audit.errors import BundleError, RequestError
 from audit.findings import Subject
 from audit.index import Index
 from audit.ledger_state import fold
 from audit.notation import identity_from_json, identity_json, log_from_json, log_json, tip_from_json, tip_json
 from audit.papers import Papers, Patience
-from audit.picture import Entry, Identity, Tip
 from audit.rulebook import apply
-from audit.trail import trail_of
+from audit.trail import subject, trail_of
 from audit.trust import claim_of
 from capsule import canonical
 from capsule.canonical import Json
@@ -90,7 +90,7 @@ def bundle(
     included = (*_ALWAYS, *_INVOLVED[about.kind])
     identity = Identity(
         index.identity.domain,
-        index.identity.genesis_hash,
+        None,  # no event and no checkpoint fixes it
         MappingProxyType({name: index.identity.contracts[name] for name in included}),
     )
     entries = tuple(entry for entry in index.entries(tip.number) if entry.contract in included)
@@ -147,16 +147,18 @@ def read_bundle(data: bytes) -> Contents:
             raise BundleError(f"the bundle was changed: it hashes to {computed}, not to its digest {stated}")
         about = fields.object("subject")
         identity = identity_from_json(fields.value("ledger"))
+        if identity.genesis_hash is not None:
+            raise BundleError("the bundle names a block 0, which nothing in it can show")
         checkpoint = fields.value("checkpoint")
         return Contents(
-            subject=Subject(about.text("kind"), about.text("id")),
+            subject=subject(about.text("kind"), about.text("id")),
             identity=identity,
             tip=tip_from_json(fields.value("tip")),
             entries=_entries(fields.object("logs"), identity),
             checkpoint=None if checkpoint is None else SignedCheckpoint.from_json(checkpoint),
             documents=MappingProxyType(dict(fields.objects("documents", _MAX_DOCUMENTS, _document))),
         )
-    except (FormatError, InputError, ChainIntegrityError) as exc:
+    except (FormatError, InputError, ChainIntegrityError, RequestError) as exc:
         raise BundleError(f"the bundle does not read: {exc}") from exc
 
 

@@ -16,9 +16,9 @@ from typing import Final
 
 from eth_utils.crypto import keccak
 
+from audit.entries import Claim, Entry, Identity, Tip
 from audit.errors import FinalityError, RequestError
 from audit.index import Index, Summary
-from audit.picture import Claim, Entry, Identity, Tip
 from audit.reconcile import FinalEvent, FollowEvent, Link, Local, advance, finalize
 from capsule.ids import Address, Digest
 from contracts.chain import Block, RawLog

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from audit.entries import Claim, Entry, Identity, Tip
 from audit.errors import StoreError
 from audit.ledger_state import fold
 from audit.notation import claim_from_json, claim_json, identity_from_json, identity_json, tip_from_json, tip_json
-from audit.picture import Claim, Entry, Identity, State, Tip
+from audit.picture import State
 from audit.record import body
 from audit.store import LogRow, Store
 from capsule import canonical

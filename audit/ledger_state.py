@@ -11,35 +11,27 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from audit.entries import Break, Claim, Entry, Identity, Mark, Orphan, Place, Running, Tip
 from audit.picture import (
     Acceptance,
     Anchor,
     Asset,
-    Break,
-    Claim,
     Closing,
     Deal,
     Decision,
     Device,
     DeviceKey,
-    Entry,
     Expiry,
     Fleet,
     Grant,
-    Identity,
     Keys,
     LogHead,
-    Mark,
     Opening,
-    Orphan,
     Participant,
-    Place,
     Request,
     Revocation,
-    Running,
     Standing,
     State,
-    Tip,
     Use,
     Version,
 )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from audit.picture import Claim, Entry, Identity, Place, Tip
+from audit.entries import Claim, Entry, Identity, Place, Tip
 from capsule.canonical import Json
 from capsule.digest import Domain
 from capsule.document import Fields
@@ -36,7 +36,7 @@ def identity_json(identity: Identity) -> dict[str, Json]:
     return {
         "chain_id": str(identity.domain.chain_id),
         "directory": str(identity.domain.directory),
-        "genesis_hash": str(identity.genesis_hash),
+        "genesis_hash": None if identity.genesis_hash is None else str(identity.genesis_hash),
         "contracts": {name: str(address) for name, address in sorted(identity.contracts.items())},
     }
 
@@ -46,7 +46,7 @@ def identity_from_json(value: Json) -> Identity:
     contracts = fields.object("contracts")
     return Identity(
         Domain(fields.decimal("chain_id"), fields.id("directory", Address)),
-        fields.id("genesis_hash", Digest),
+        None if fields.value("genesis_hash") is None else fields.id("genesis_hash", Digest),
         MappingProxyType({name: contracts.id(name, Address) for name in contracts.names()}),
     )
 

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from audit.deeds import actor, words
+from audit.entries import Entry, Place
 from audit.errors import RequestError
 from audit.findings import Subject
 from audit.index import Index
 from audit.notation import place_json
 from audit.papers import Papers
-from audit.picture import Entry, Place, State
+from audit.picture import State
 from audit.record import record
 from capsule.batch import BatchDocument
 from capsule.canonical import Json
@@ -143,23 +144,23 @@ def _concerns(state: State, about: Subject, papers: Papers | None) -> _Concerns:
             account = Address.parse(about.id)
             return lambda event: account in _accounts(event) or actor(state, event) == account
         case _:
-            keys = frozenset(_keys(state, about.id))
+            keys = frozenset(_keys(state, about))
             return lambda event: _key(event) in keys
 
 
-def _keys(state: State, wanted: str) -> Iterator[_Key]:
+def _keys(state: State, about: Subject) -> Iterator[_Key]:
     """What the events of a request's, grant's or use's trail are about: from its asset down to its uses."""
     for use in state.uses.values():
         grant = state.grants.get(use.grant)
         request = use.grant if grant is None else grant.request
-        if wanted in (str(use.id), str(use.grant), str(request)):
+        if about.id == str({"use": use.id, "grant": use.grant, "request": request}.get(about.kind)):
             yield ("use", use.id)
             yield from _way(use.pin, request, use.grant)
     for grant in state.grants.values():
-        if wanted in (str(grant.id), str(grant.request)):
+        if about.id == str({"grant": grant.id, "request": grant.request}.get(about.kind)):
             yield from _way(grant.pin, grant.request, grant.id)
     for asked in state.requests.values():
-        if wanted == str(asked.id):
+        if (about.kind, about.id) == ("request", str(asked.id)):
             yield from _way(asked.pin, asked.id, None)
 
 

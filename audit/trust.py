@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from audit.entries import Claim
 from audit.errors import BundleError
-from audit.picture import Claim, State
+from audit.picture import State
 from capsule import canonical
 from capsule.canonical import Json
 from capsule.checkpoint import Checkpoint, SignedCheckpoint, verify_checkpoint

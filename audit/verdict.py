@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from audit.bundle import Contents, documents_of, read_bundle
+from audit.entries import Claim
 from audit.errors import RequestError
 from audit.findings import Finding, Subject
 from audit.ledger_state import fold
 from audit.papers import Papers, Patience
-from audit.picture import Claim, State
+from audit.picture import State
 from audit.rulebook import apply
 from audit.trail import Trail, trail_of
 from audit.trust import Trust, claim_of, verify_signed

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from audit.documents import Documents
+from audit.entries import Identity
 from audit.findings import Finding
 from audit.index import Index, Summary
 from audit.notation import identity_json, tip_json
 from audit.papers import Papers, Patience
-from audit.picture import Identity, State
+from audit.picture import State
 from audit.rulebook import CHECKS, RECORD_RULES, apply
 from audit.trust import Trust, claim_of, verify_signed
 from capsule.canonical import Json

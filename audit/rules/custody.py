@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Absent, Papers
-from audit.picture import Deal, Decision, Opening, Place, State, Use, Version
+from audit.picture import Deal, Decision, Opening, State, Use, Version
 from audit.rules.quorum import quorum
 from capsule.accusation import Accusation
 from capsule.box import BoxKey

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from audit.device_statement import DeviceStatement
+from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Odd, Papers
-from audit.picture import Anchor, Place, State
+from audit.picture import Anchor, State
 from capsule.batch import (
     BatchDocument,
     Incident,

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Papers
-from audit.picture import Place, State
+from audit.picture import State
 from capsule.box_statement import box_key_statement
 from capsule.errors import CapsuleError
 from capsule.ids import Address, Digest, FleetId

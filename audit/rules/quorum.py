@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audit.picture import Place, State, Use
+from audit.entries import Place
+from audit.picture import State, Use
 
 __all__ = ["Quorum", "quorum"]
 

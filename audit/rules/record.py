@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from audit.entries import Claim
 from audit.findings import Finding, Subject, found
 from audit.papers import Papers
-from audit.picture import Claim, State
+from audit.picture import State
 
 __all__ = ["checkpoint_behind", "checkpoint_mismatch", "event_unmatched", "heads_mismatch", "seq_gap"]
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audit.documents import Reference
+from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Absent, Odd, Papers
-from audit.picture import Place, State
+from audit.picture import State
 
 __all__ = ["document_mismatch", "document_not_served"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Papers, Policy
-from audit.picture import Deal, Grant, Place, Request, State, Version
+from audit.picture import Deal, Grant, Request, State, Version
 from capsule.agreement import Agreement
 from capsule.errors import PolicyError
 from capsule.ids import Address, RequestId

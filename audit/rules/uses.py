@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Papers
-from audit.picture import Closing, Expiry, Grant, Place, State, Use
+from audit.picture import Closing, Expiry, Grant, State, Use
 from audit.rules.quorum import Quorum, quorum
 from capsule.errors import CapsuleError
 from capsule.ids import Address, AssetId
@@ -212,8 +213,8 @@ def give_back_wrong(state: State, papers: Papers) -> Iterator[Finding]:
 def order_signature_invalid(state: State, papers: Papers) -> Iterator[Finding]:
     """The order of a use is signed by the buyer of its grant (EIP-712)."""
     chain_id = state.identity.domain.chain_id
-    access = state.identity.contracts["Access"]
     for use, grant in _granted(state):
+        access = state.identity.contracts["Access"]
         try:
             signer = recover(use.order, use.order_signature, chain_id, access)
             reason = "" if signer == grant.buyer else f"it is signed by {signer}"
@@ -233,8 +234,8 @@ def order_signature_invalid(state: State, papers: Papers) -> Iterator[Finding]:
 def order_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
     """The order hashes to what the use names, and is for its grant, algorithm and compute node."""
     chain_id = state.identity.domain.chain_id
-    access = state.identity.contracts["Access"]
     for use, grant in _granted(state):
+        access = state.identity.contracts["Access"]
         request = state.requests.get(grant.request)
         reasons = []
         if order_hash(use.order, chain_id, access) != use.order_hash:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from audit.checkpoints import checkpoint_of
+from audit.entries import Claim
 from audit.papers import Patience
-from audit.picture import Claim
 from audit.trust import claim_of
 from capsule import canonical
 from capsule.agreement import Agreement

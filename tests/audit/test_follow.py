@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from audit.entries import Entry
 from audit.errors import FinalityError, StoreError
 from audit.follow import Follower, rebuild
 from audit.index import Index
-from audit.picture import Entry
 from audit.reconcile import BlockEvent, FinalEvent
 from audit.store import Store
 from capsule.ids import Digest

@@ -19,12 +19,13 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.abi import event_abi_to_log_topic
 
 from audit.documents import MemoryDocuments
+from audit.entries import Claim, Entry, Identity, Tip
 from audit.findings import Finding
 from audit.follow import Follower
 from audit.index import Index
 from audit.ledger_state import fold
 from audit.papers import Papers, Patience
-from audit.picture import Claim, Entry, Identity, State, Tip
+from audit.picture import State
 from audit.rulebook import apply
 from capsule.ids import Digest
 from contracts.chain import RawLog
