@@ -83,8 +83,8 @@ def _key(one: CapsuleInput) -> DataKey:
         raise RuntimeRefusedError("share", "missing") from None
     try:
         return rebuild_key(one.deal, secrets)
-    except ShareError as exc:
-        raise RuntimeRefusedError("share", "missing", holder=exc.holder, index=exc.index) from None
+    except ShareError:  # too few, or not the provider's: nobody released anything wrong, so nobody is named
+        raise RuntimeRefusedError("share", "missing") from None
     except VerificationError:
         # every share is the one dealt, so the dealer is at fault
         raise RuntimeRefusedError("share", "key", holder=one.deal.provider, index=0) from None

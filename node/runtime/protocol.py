@@ -186,8 +186,11 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """No result. `kind` and `reason` are of REASONS; `holder` with its `index` is at fault where a share or a deal was
-    wrong, `capsule` is the place of the capsule concerned in the job."""
+    """No result. `kind` and `reason` are of REASONS; `capsule` is the place of the capsule concerned in the job.
+
+    `holder` with its `index` is at fault: for share "wrong" the one who released it, provable by publishing its one-time
+    key; for share "key" the provider who dealt, whose released share is right, so that there is nothing to publish.
+    """
 
     kind: str
     reason: str
