@@ -7,7 +7,7 @@ not past the time from which it is distrusted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capsule.errors import InputError
@@ -59,10 +59,6 @@ class Register:
     def batch(self, number: int) -> BatchAnchored | None:
         """This gateway's own batch on the final chain, as of the last refresh."""
         return self._batches.get(number)
-
-    @property
-    def devices(self) -> Mapping[DeviceId, EnrolledDevice]:
-        return dict(self._devices)
 
     def refresh(self) -> None:
         """Reads what became final since."""

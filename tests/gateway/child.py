@@ -1,9 +1,10 @@
-"""Processes that a test kills: python -m tests.gateway.child ingest|agent|anchor FOLDER."""
+"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor FOLDER."""
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from contracts.chain import Chain
 from contracts.embedded import EmbeddedChain
 from contracts.ledger import Ledger
 from gateway.agent import Agent
+from gateway.errors import StoreError
 from gateway.gateway import Gateway
 from gateway.settings import GatewaySettings
 from tests.capsule.frames import Device
@@ -50,9 +52,15 @@ def main(what: str, folder: Path) -> None:
     with EmbeddedChain.open(folder / "chain", clock=Clock()) as chain:
         seen = DyingChain(chain) if what == "anchor" else chain
         with open_gateway(folder, open_ledger(seen, folder)) as gateway:
-            if what == "ingest":
+            if what in ("ingest", "full"):
+                if what == "full":
+                    size = (folder / "gateway" / "gateway.db").stat().st_size
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 300_000, size + 300_000))
                 for line in (folder / "frames").read_text().split():
-                    receipt = gateway.ingest(bytes.fromhex(line))
+                    try:
+                        receipt = gateway.ingest(bytes.fromhex(line))
+                    except StoreError as exc:
+                        sys.exit(str(exc))
                     print(receipt.to_bytes().decode(), flush=True)
             elif what == "agent":
                 known = json.loads((folder / "space.json").read_text())

@@ -70,14 +70,14 @@ def anchors_on_chain(gateway: Gateway, folder: Path) -> list[int]:
 
 
 def test_nothing_receipted_is_lost_when_ingest_is_killed(folder: Path) -> None:
-    frames = device_of(folder).frames(300, rows=1)
+    frames = device_of(folder).frames(200, rows=1)
     (folder / "frames").write_text("\n".join(frame.hex() for frame in frames))
     chance = random.Random(20)
     answered: dict[bytes, SignedFrameReceipt] = {}
     for _ in range(3):
         process = child("ingest", folder)
         assert process.stdout is not None
-        wanted = chance.randrange(20, 90)
+        wanted = chance.randrange(20, 60)
         lines = [process.stdout.readline() for _ in range(wanted)]
         time.sleep(chance.random() / 50)
         process.kill()
@@ -150,3 +150,27 @@ def test_a_batch_is_anchored_once_when_the_sender_dies_before_it_hears(folder: P
         gateway.ingest(device.frame(some_rows(50, 1)))
         assert [batch.batch.number for batch in gateway.anchor_all()] == [2]
         assert anchors_on_chain(gateway, folder) == [1, 2]
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing_receipted(folder: Path) -> None:
+    frames = device_of(folder).frames(100, rows=1)
+    (folder / "frames").write_text("\n".join(frame.hex() for frame in frames))
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.gateway.child", "full", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert process.stderr.startswith("the gateway's database failed: ")
+    assert process.stderr.count("\n") == 1
+    receipts = [SignedFrameReceipt.from_bytes(line.encode()) for line in process.stdout.splitlines()]
+    assert 0 < len(receipts) < len(frames)
+    with reopened(folder) as gateway:
+        assert gateway.status().frames == len(receipts)
+        for frame, receipt in zip(frames, receipts, strict=False):
+            assert gateway.take(frame) == (receipt, False)
+        for frame in frames[len(receipts) :]:
+            gateway.ingest(frame)
+        assert gateway.status().incidents == 0
