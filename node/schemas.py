@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "CustodyBody",
     "DenialBody",
+    "EnrollBody",
     "GrantBody",
     "OfferBody",
     "OrderBody",
@@ -74,6 +75,14 @@ class PlaceBody(Body):
     grants: list[str] = Field(min_length=1, max_length=16)
     parameters: dict[str, Any] = Field(default_factory=dict)
     seconds: int = Field(default=3600, ge=1)
+
+
+class EnrollBody(Body):
+    """A device's public key in hex, its suite, and the hash of its thing model."""
+
+    public_key: str
+    suite: int
+    model_hash: str
 
 
 class OrderBody(Body):

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from capsule.algorithm import Algorithm, Parameters
 from capsule.errors import CapsuleError
-from capsule.ids import Address, AssetId, Digest, GrantId, RequestId
+from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, RequestId
 from capsule.order import Order
 from contracts.errors import LedgerError
 from node.access import Narrowing
@@ -28,6 +28,7 @@ from node.organisation import Node
 from node.problems import Problem, problem_of
 from node.schemas import (
     DenialBody,
+    EnrollBody,
     GrantBody,
     OfferBody,
     OrderBody,
@@ -138,6 +139,18 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
     @app.post("/v1/assets/{asset}/retire", dependencies=guard)
     def retire(asset: str, body: RetireBody) -> Answer:
         return {"transaction": str(node.catalogue.retire(AssetId.parse(asset), body.reason))}
+
+    @app.post("/v1/devices/{device}/enroll", status_code=201, dependencies=guard)
+    def enroll(device: str, body: EnrollBody) -> Answer:
+        transaction = node.context.ledger.devices.enroll(
+            DeviceId.parse(device), body.suite, _hex(body.public_key), Digest.parse(body.model_hash)
+        )
+        return {"transaction": str(transaction.hash)}
+
+    @app.post("/v1/devices/{device}/statement", dependencies=guard)
+    def state(device: str, body: dict[str, Any]) -> Answer:
+        node.context.store.put_document("device-statement", DeviceId.parse(device), body)
+        return {"device": device}
 
     @app.get("/v1/assets", dependencies=guard)
     def assets() -> Answer:
@@ -257,7 +270,7 @@ def _hex(text: str) -> bytes:
     try:
         return bytes.fromhex(text.removeprefix("0x"))
     except ValueError as error:
-        raise InputRefusedError(f"a signature is written in hex digits, not {text[:20]!r}") from error
+        raise InputRefusedError(f"keys and signatures are written in hex digits, not {text[:20]!r}") from error
 
 
 def _problem(_: Request, error: Exception) -> JSONResponse:

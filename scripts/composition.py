@@ -15,9 +15,7 @@ from fastapi import FastAPI
 from capsule.errors import FormatError
 from contracts.agreeing import AgreeingChain
 from contracts.chain import Chain
-from contracts.embedded import EmbeddedChain
 from contracts.ledger import Ledger, Pin
-from contracts.rpc import RpcChain
 from node.context import Context
 from node.errors import KeystoreError, SettingsError
 from node.home import Home, write_whole
@@ -70,11 +68,18 @@ def open_home(path: Path, passphrase: str) -> Iterator[Opened]:
 
 @contextmanager
 def open_chain(settings: Settings, home: Path) -> Iterator[Chain]:
-    """The chain that the settings name: embedded, one endpoint, or several that must agree."""
+    """The chain that the settings name: embedded, one endpoint, or several that must agree.
+
+    Each kind is imported only where it is used: an EVM, or web3, costs every command one to two seconds of start-up.
+    """
     if not settings.chain_urls:
+        from contracts.embedded import EmbeddedChain  # noqa: PLC0415
+
         with EmbeddedChain.open(home / "chain", clock=now) as chain:
             yield chain
         return
+    from contracts.rpc import RpcChain  # noqa: PLC0415
+
     endpoints = [RpcChain(url) for url in settings.chain_urls]
     yield endpoints[0] if len(endpoints) == 1 else AgreeingChain(endpoints)
 

@@ -1,34 +1,47 @@
-"""The `dataspace` command."""
+"""The `dataspace` command. Only the group that is called is imported, so that a command starts in its own time."""
+
+import sys
+from importlib import import_module
 
 import typer
 
-from scripts.cli import audit, capsule, market, org, policy, serve
-from scripts.cli.demo import demo
-from scripts.cli.doctor import doctor
+__all__ = ["build_app", "main"]
 
-__all__ = ["app", "main"]
+GROUPS = {
+    "org": "scripts.cli.org",
+    "device": "scripts.cli.device",
+    "gateway": "scripts.cli.gateway",
+    "asset": "scripts.cli.asset",
+    "access": "scripts.cli.access",
+    "use": "scripts.cli.use",
+    "custody": "scripts.cli.custody",
+    "capsule": "scripts.cli.capsule",
+    "policy": "scripts.cli.policy",
+    "audit": "scripts.cli.audit",
+    "node": "scripts.cli.serve",
+}
+COMMANDS = {"demo": "scripts.cli.demo", "doctor": "scripts.cli.doctor"}
+HELP = "A trusted data space: usable but not visible, controllable and countable, with evidence."
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="A trusted data space: usable but not visible, controllable and countable, with evidence.",
-)
-app.add_typer(org.app, name="org")
-app.add_typer(market.asset_app, name="asset")
-app.add_typer(market.access_app, name="access")
-app.add_typer(market.use_app, name="use")
-app.add_typer(market.custody_app, name="custody")
-app.add_typer(serve.app, name="node")
-app.add_typer(capsule.app, name="capsule")
-app.add_typer(policy.app, name="policy")
-app.add_typer(audit.app, name="audit")
-app.command()(doctor)
-app.command()(demo)
+
+def build_app(called: str | None = None) -> typer.Typer:
+    """The command line; with `called`, only as much of it as that word needs."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
+    for name, module in COMMANDS.items():
+        if called in (None, name):
+            app.command(name)(getattr(import_module(module), name))
+    for name, module in GROUPS.items():
+        if called in (None, name):
+            app.add_typer(import_module(module).app, name=name)
+    # A Typer with one command would take it without its name.
+    app.callback()(lambda: None)
+    return app
 
 
 def main() -> None:
     """Runs the command line."""
-    app()
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    build_app(called if called in GROUPS or called in COMMANDS else None)()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, BinaryIO, NoReturn
 
 import httpx
 import typer
@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from node.errors import HomeLockedError, PeerUnreachableError
-from scripts.cli.exits import EXIT_INPUT, EXIT_UNREACHABLE, KNOWN_ERRORS, exit_status
+from scripts.cli.exits import EXIT_INPUT, EXIT_REFUSED, EXIT_UNREACHABLE, KNOWN_ERRORS, exit_status
 from scripts.composition import Api, application, node_at
 from scripts.inprocess import InProcess
 
@@ -29,6 +28,7 @@ __all__ = [
     "JsonOption",
     "PassphraseFileOption",
     "fail",
+    "home_client",
     "node_client",
     "passphrase",
     "progress",
@@ -43,6 +43,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 PassphraseFileOption = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File whose first line is the passphrase of the home's keys.")
 ]
+
+CALL_SECONDS = 600.0
 
 out = Console()
 err = Console(stderr=True)
@@ -114,35 +116,71 @@ class NodeClient:
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Returns the answer; ends the command with the service's own sentence and exit status when it refuses."""
         response = self.client.request(method, path, json=body)
-        content: dict[str, Any] = response.json() if response.content else {}
         if response.status_code >= 400:
-            fail(str(content.get("detail", response.status_code)), int(content.get("exit_status", EXIT_INPUT)))
+            _refuse(response.content, response.status_code)
+        content: dict[str, Any] = response.json() if response.content else {}
         return content
+
+    def download(self, path: str, query: Mapping[str, str], sink: BinaryIO) -> dict[str, int]:
+        """Streams an answer into `sink`; returns the counts that its headers tell."""
+        with self.client.stream("GET", path, params=query) as response:
+            if response.status_code >= 400:
+                _refuse(response.read(), response.status_code)
+            for part in response.iter_bytes():
+                sink.write(part)
+            headers = response.headers
+        return {name: int(headers[f"dataspace-{name}"]) for name in ("frames", "rows")}
+
+
+def _refuse(body: bytes, status: int) -> NoReturn:
+    """Ends the command with the service's own sentence and exit status."""
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = {}
+    fallback = EXIT_UNREACHABLE if status >= 500 else EXIT_REFUSED if status in (401, 403, 409) else EXIT_INPUT
+    fail(str(problem.get("detail", f"status {status}")), int(problem.get("exit_status", fallback)))
 
 
 @contextmanager
 def node_client(home: Path, passphrase_file: Path | None) -> Iterator[NodeClient]:
-    """The API of a home: the running service's where there is one, else in this process."""
+    """The API of a home's node: the running service's where there is one, else in this process."""
+
+    @contextmanager
+    def in_process(token: str) -> Iterator[object]:
+        with node_at(home, passphrase(passphrase_file)) as node:
+            yield application(node, token)
+
+    with home_client(home, in_process) as client:
+        yield client
+
+
+@contextmanager
+def home_client(home: Path, in_process: Callable[[str], AbstractContextManager[object]]) -> Iterator[NodeClient]:
+    """The API of a home: the running service's where there is one, else that of the application that `in_process`
+    builds around a token."""
     with told():
         api = Api.read(home / "api.json")
-        if api is not None:
-            headers = {"authorization": f"Bearer {api.token}"}
-            with httpx.Client(base_url=api.url, headers=headers, timeout=600.0) as client:
-                try:
-                    client.get("/healthz")
-                except httpx.TransportError:
-                    pass
-                else:
-                    yield NodeClient(client)
-                    return
-        try:
-            with node_at(home, passphrase(passphrase_file)) as node:
-                fresh = Api.fresh("http://node")
-                headers = {"authorization": f"Bearer {fresh.token}"}
-                transport = InProcess(application(node, fresh.token))
-                with httpx.Client(base_url=fresh.url, headers=headers, transport=transport, timeout=600.0) as client:
-                    yield NodeClient(client)
-        except HomeLockedError as error:
-            if api is not None:
-                raise PeerUnreachableError(api.url) from error
-            raise
+        if api is not None and _answers(api):
+            with httpx.Client(base_url=api.url, headers=_bearer(api), timeout=CALL_SECONDS) as client:
+                yield NodeClient(client)
+            return
+        fresh = Api.fresh("http://node")
+        with (
+            in_process(fresh.token) as app,
+            httpx.Client(base_url=fresh.url, headers=_bearer(fresh), transport=InProcess(app)) as client,
+        ):
+            yield NodeClient(client)
+
+
+def _answers(api: Api) -> bool:
+    """A service killed without a word leaves its address behind."""
+    try:
+        httpx.get(f"{api.url}/healthz", timeout=CALL_SECONDS)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def _bearer(api: Api) -> dict[str, str]:
+    return {"authorization": f"Bearer {api.token}"}

@@ -34,6 +34,7 @@ def init(
     endpoint: Annotated[str, typer.Option(help="URL under which other nodes reach this one.")] = "",
     port: Annotated[int, typer.Option(help="Port that the service listens on.")] = 8440,
     trust_single_endpoint: Annotated[bool, typer.Option(help="Act on one unverified endpoint.")] = False,
+    pin: Annotated[Path | None, typer.Option(help="The operator's pin; or bind later with 'org join'.")] = None,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,6 +45,8 @@ def init(
             chain_urls=tuple(chain_url or ()), endpoint=endpoint, port=port, trust_single_endpoint=trust_single_endpoint
         )
         write_whole(opened.settings_file, render_settings(settings).encode())
+        if pin is not None:
+            _join(home, _read_pin(pin))
         show(
             {
                 "home": str(home),
@@ -85,13 +88,8 @@ def join(
 ) -> None:
     """Bind this home to the operator's ledger."""
     with told(), Home(home):
-        try:
-            content = json.loads(pin.read_text(encoding="utf-8"))
-            _join(home, content)
-        except (ValueError, KeyError, TypeError, InputError) as error:
-            raise InputRefusedError(
-                f"{pin} is no pin; ask the operator for the file that 'org deploy' wrote"
-            ) from error
+        content = _read_pin(pin)
+        _join(home, content)
         show({"home": str(home), **content}, as_json)
 
 
@@ -174,6 +172,19 @@ def show_organisation(
             },
             as_json,
         )
+
+
+def _read_pin(path: Path) -> dict[str, Any]:
+    """The three values of a pin, each of its type; raises InputRefusedError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            "chain_id": int(content["chain_id"]),
+            "genesis_hash": str(Digest.parse(content["genesis_hash"])),
+            "directory": str(Address.parse(content["directory"])),
+        }
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
+        raise InputRefusedError(f"{path} is no pin; ask the operator for the file that 'org deploy' wrote") from error
 
 
 def _join(home: Path, pin: dict[str, Any]) -> None:

@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Organisation", "free_port", "wait_until"]
+import pytest
+
+from capsule.ids import Uscc
+
+__all__ = ["Organisation", "code", "free_port", "wait_until"]
 
 PASSPHRASE = "e2e passphrase"
 
@@ -64,18 +68,31 @@ class Organisation:
         content: dict[str, Any] = json.loads(ended.stdout)
         return content
 
-    def init(self, chain_url: str) -> None:
+    def run_offline(self, *words: str) -> dict[str, Any]:
+        """A command that has no home."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "scripts.main", *words, "--json"],
+            capture_output=True,
+            text=True,
+            env=self._environment(),
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        content: dict[str, Any] = json.loads(ended.stdout)
+        return content
+
+    def init(self, chain_url: str, *words: str) -> None:
         told = self.run(
             "org", "init", "--chain-url", chain_url, "--endpoint", self.endpoint, "--port", str(self.port),
-            "--trust-single-endpoint",
+            "--trust-single-endpoint", *words,
         )  # fmt: skip
         self.account = told["account"]
 
     def serve(self, kind: str = "node") -> None:
-        log = (self.home / f"{kind}.log").open("ab")
-        self.service = subprocess.Popen(
-            self._command(kind, "serve"), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment()
-        )
+        with (self.home / f"{kind}.log").open("ab") as log:
+            self.service = subprocess.Popen(
+                self._command(kind, "serve"), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment()
+            )
         wait_until(f"service of {self.name}", self._listens)
 
     def kill(self) -> None:
@@ -97,7 +114,8 @@ class Organisation:
 
     def _listens(self) -> bool:
         assert self.service is not None
-        assert self.service.poll() is None, f"{self.name} ended: {self._log()}"
+        if self.service.poll() is not None:
+            pytest.fail(f"{self.name} ended: {self._log()}")
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -113,6 +131,4 @@ class Organisation:
 
 def code() -> str:
     """A well-formed unified social credit code of no real organisation."""
-    from capsule.ids import Uscc
-
     return str(Uscc.make("9" + "".join(str(secrets.randbelow(10)) for _ in range(16))))

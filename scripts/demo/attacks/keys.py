@@ -26,7 +26,7 @@ GROUP = "data and keys"
 class _Forger(Custody):
     """Decides as an honest holder does, and seals a share that it made up."""
 
-    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Deal) -> bytes:
+    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Digest) -> bytes:
         return super()._seal(replace(secret, share=secrets.token_bytes(len(secret.share))), opened, deal)
 
 

@@ -1,0 +1,76 @@
+"""dataspace asset: assets: seal, publish, deal, list, retire, through the API of this home's node."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, show
+from scripts.cli.inputs import json_file
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Assets: seal, publish, deal, list, retire.")
+
+DEFAULT_HOME = Path(".dataspace")
+
+
+@app.command()
+def offer(
+    path: Annotated[Path, typer.Argument(help="Frames exported by a gateway (.frames), CSV or Parquet.")],
+    policy: Annotated[Path, typer.Option(help="ODRL policy in JSON-LD.")],
+    custodian: Annotated[list[str], typer.Option(help="A custodian's account; repeat in the order of share index.")],
+    threshold: Annotated[int, typer.Option(min=1, help="Custodians needed to rebuild the key.")],
+    waiting_seconds: Annotated[int, typer.Option(min=0, help="Wait before shares may be gathered anew.")] = 86_400,
+    asset: Annotated[str, typer.Option(help="Publish a new version of this asset.")] = "",
+    title: Annotated[str, typer.Option(help="A name for people; kept off chain.")] = "",
+    time_column: Annotated[str, typer.Option(help="Name of the time column of device data.")] = "time",
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Seal a file into a capsule under a policy, publish it and deal its key."""
+    with node_client(home, passphrase_file) as node:
+        body = {
+            "path": str(path.resolve()),
+            "policy": json_file(policy),
+            "custody": {"custodians": custodian, "threshold": threshold, "waiting_seconds": waiting_seconds},
+            "asset": asset,
+            "metadata": {"title": title},
+            "time_column": time_column,
+        }
+        show(node.ask("POST", "/v1/offerings", body), as_json)
+
+
+@app.command()
+def finish(
+    capsule_root: str,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take up an offering where it stopped."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("POST", f"/v1/offerings/{capsule_root}/finish"), as_json)
+
+
+@app.command("list")
+def list_assets(
+    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None, as_json: JsonOption = False
+) -> None:
+    """All published versions on the final chain."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("GET", "/v1/assets"), as_json)
+
+
+@app.command()
+def retire(
+    asset: str,
+    reason: Annotated[str, typer.Option(help="Written on chain; no personal data.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """No more requests, grants or uses of an asset."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("POST", f"/v1/assets/{asset}/retire", {"reason": reason}), as_json)

@@ -1,0 +1,123 @@
+"""dataspace device: a device's own key and queue, and its owner's enrolment of it."""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from audit.device_statement import DeviceStatement
+from capsule.frame import Mark
+from capsule.ids import Address, DeviceId
+from capsule.signature import PublicKey
+from capsule.thing import MODELS as THING_MODELS
+from gateway.agent import Agent
+from gateway.door import HttpDoor
+from node.errors import InputRefusedError, KeystoreError
+from node.home import Home, write_whole
+from node.keystore import create_keystore
+from node.settings import Settings, render_settings
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, passphrase, show, told
+from scripts.composition import open_chain, open_home, open_ledger
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Devices: key, enrolment, signed readings.")
+
+DEFAULT_HOME = Path(".dataspace")
+MODELS = {model.name: model for model in THING_MODELS.values()}
+DEVICE_FILE = "device.json"
+TIMEOUT_SECONDS = 30.0
+
+
+@app.command()
+def init(
+    home: HomeOption = DEFAULT_HOME,
+    chain_url: Annotated[list[str] | None, typer.Option(help="JSON-RPC endpoint; repeat for several.")] = None,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a device's home: its signing key under a passphrase, and a random id."""
+    with told(), Home(home) as opened:
+        keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes)
+        device = DeviceId(secrets.token_bytes(32))
+        settings = Settings(chain_urls=tuple(chain_url or ()), trust_single_endpoint=True)
+        write_whole(opened.settings_file, render_settings(settings).encode())
+        write_whole(home / DEVICE_FILE, json.dumps({"device": str(device)}).encode())
+        show({"device": str(device), "suite": 1, "public_key": keystore.signer.public_key.hex()}, as_json)
+
+
+@app.command()
+def enroll(
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    public_key: Annotated[str, typer.Option(help="Its public key in hex.")],
+    model: Annotated[str, typer.Option(help=f"Its thing model: {', '.join(MODELS)}.")] = "storage-station",
+    suite: Annotated[int, typer.Option(help="1 is Ed25519.")] = 1,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Owner: put a device's key on chain."""
+    with node_client(home, passphrase_file) as node:
+        if model not in MODELS:
+            raise InputRefusedError(f"there is no thing model '{model}'; choose of {', '.join(MODELS)}")
+        body = {"public_key": public_key, "suite": suite, "model_hash": str(MODELS[model].hash)}
+        show({"device": device, **node.ask("POST", f"/v1/devices/{device}/enroll", body)}, as_json)
+
+
+@app.command()
+def run(
+    csv: Annotated[Path, typer.Option(help="Readings: first column time, others numeric.")],
+    gateway: Annotated[str, typer.Option(help="URL of the gateway.")],
+    gateway_account: Annotated[str, typer.Option(help="Account of the gateway; its key is read from the chain.")],
+    live: Annotated[bool, typer.Option(help="Mark readings as signed live, not imported from a file.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign the readings of a file and send them; what is queued survives a crash and is sent first."""
+    with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
+        account = Address.parse(gateway_account)
+        ledger = open_ledger(opened, chain)
+        keys = ledger.participants.keys_at(account, ledger.final_block().number)
+        gateways = {account: PublicKey(keys.suite, keys.signing_key)}
+        with (
+            Agent(
+                home / "device.db", _device(home), opened.keystore.signer, gateways=gateways, domain=ledger.domain
+            ) as agent,
+            httpx.Client(timeout=TIMEOUT_SECONDS) as client,
+        ):
+            submitted = agent.submit_csv(csv, mark=Mark.SIGNED if live else Mark.IMPORTED)
+            frames = agent.deliver(HttpDoor(gateway, client))
+            statement = DeviceStatement(agent.device, agent.receipts()[-1:])
+            write_whole(home / "statement.json", json.dumps(statement.to_json()).encode())
+            show(
+                {"device": str(agent.device), "frames": frames, "rows": submitted.rows, "readings": submitted.readings},
+                as_json,
+            )
+
+
+@app.command()
+def state(
+    statement: Annotated[Path, typer.Argument(help="statement.json of the device's home.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Owner: keep a device's last receipt for auditors, so that a gateway can't drop what it signed for."""
+    with node_client(home, passphrase_file) as node:
+        try:
+            content = json.loads(statement.read_text(encoding="utf-8"))
+            device = DeviceStatement.from_json(content).device
+        except (OSError, ValueError) as error:
+            raise InputRefusedError(f"{statement} is no device statement; take it from the device's home") from error
+        show(node.ask("POST", f"/v1/devices/{device}/statement", content), as_json)
+
+
+def _device(home: Path) -> DeviceId:
+    try:
+        return DeviceId.parse(json.loads((home / DEVICE_FILE).read_text(encoding="utf-8"))["device"])
+    except (OSError, ValueError, KeyError) as error:
+        raise KeystoreError(f"{home} is no device's home; make one with 'dataspace device init'") from error

@@ -1,0 +1,93 @@
+"""dataspace gateway: the device door as a service, batches on demand, exports."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from gateway.gateway import Gateway
+from gateway.service import build_app
+from node.home import create_whole
+from node.settings import Settings
+from scripts.cli.console import (
+    HomeOption,
+    JsonOption,
+    NodeClient,
+    PassphraseFileOption,
+    err,
+    home_client,
+    passphrase,
+    show,
+    told,
+)
+from scripts.composition import Api, now, open_chain, open_home, open_ledger
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="The device door.")
+
+DEFAULT_HOME = Path(".dataspace")
+
+
+@app.command()
+def serve(home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None) -> None:
+    """Take frames, answer with receipts, anchor batches; until interrupted."""
+    with told(), _gateway(home, passphrase_file) as (gateway, settings):
+        api = Api.fresh(f"http://{settings.host}:{settings.port}")
+        config = uvicorn.Config(build_app(gateway, api.token), settings.host, settings.port, log_level="warning")
+        api.write(home / "api.json")
+        try:
+            err.print(f"gateway {gateway.account} at {api.url}", markup=False)
+            uvicorn.Server(config).run()
+        finally:
+            (home / "api.json").unlink(missing_ok=True)
+
+
+@app.command()
+def anchor(
+    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None, as_json: JsonOption = False
+) -> None:
+    """Batch what waits and anchor it now."""
+    with _client(home, passphrase_file) as client:
+        show(client.ask("POST", "/v1/batches"), as_json)
+
+
+@app.command()
+def export(
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    out: Annotated[Path, typer.Option(help="File to write; seal it with 'dataspace asset offer'.")],
+    start: Annotated[str, typer.Option("--from", help="Time, inclusive; ISO 8601 or unix seconds.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Time, exclusive.")] = "",
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a device's anchored frames of a period with their proofs."""
+    with _client(home, passphrase_file) as client:
+        query = {name: value for name, value in (("device", device), ("from", start), ("to", end)) if value}
+        with create_whole(out) as sink:
+            counts = client.download("/v1/export", query, sink)
+        show({"file": str(out), **counts}, as_json)
+
+
+@contextmanager
+def _client(home: Path, passphrase_file: Path | None) -> Iterator[NodeClient]:
+    @contextmanager
+    def in_process(token: str) -> Iterator[object]:
+        with _gateway(home, passphrase_file) as (gateway, _):
+            yield build_app(gateway, token, anchoring=False)
+
+    with home_client(home, in_process) as client:
+        yield client
+
+
+@contextmanager
+def _gateway(home: Path, passphrase_file: Path | None) -> Iterator[tuple[Gateway, Settings]]:
+    """The gateway of a home, in this process."""
+    with open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
+        ledger = open_ledger(opened, chain)
+        with Gateway.open(home, ledger, opened.keystore.signer, clock=now) as gateway:
+            yield gateway, opened.settings

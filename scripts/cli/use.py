@@ -1,0 +1,80 @@
+"""dataspace use: uses: order one, receive its result, through the API of this home's node."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.home import write_whole
+from scripts.algorithm import sql_algorithm
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, show, told
+from scripts.cli.inputs import json_object
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Uses: order one, receive its result.")
+
+DEFAULT_HOME = Path(".dataspace")
+
+
+@app.command()
+def algorithm(
+    sql: Annotated[Path, typer.Argument(help="File with one SELECT over the table readings.")],
+    output: Annotated[
+        list[str],
+        typer.Option(help="name:type of a result column, in order; types integer, number, text, boolean, time."),
+    ],
+    out: Annotated[Path, typer.Option(help="Algorithm file to write.")],
+    group_column: Annotated[str, typer.Option(help="Result column that is count(*) of its group.")] = "",
+    parameter: Annotated[list[str] | None, typer.Option(help="name:type of a parameter.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an algorithm file and print the hash that policies name."""
+    with told():
+        code = sql.read_text(encoding="utf-8")
+        manifest = sql_algorithm(code, output, parameter or (), group_column or None)
+        write_whole(out, json.dumps({"manifest": manifest.to_json(), "code": code}, indent=2).encode(), mode=0o644)
+        show({"algorithm": str(manifest.hash), "file": str(out)}, as_json)
+
+
+@app.command()
+def order(
+    grant_id: Annotated[list[str], typer.Argument(help="One grant, or several of this buyer.")],
+    parameters: Annotated[str, typer.Option(help="The algorithm's parameters as a JSON object.")] = "{}",
+    seconds: Annotated[int, typer.Option(min=1, help="Deadline, from now.")] = 3600,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Buyer: sign an order and hand it to the compute node."""
+    with node_client(home, passphrase_file) as node:
+        body = {"grants": grant_id, "parameters": json_object(parameters, "--parameters"), "seconds": seconds}
+        show(node.ask("POST", "/v1/orders", body), as_json)
+
+
+@app.command()
+def result(
+    order_hash: str,
+    out: Annotated[Path, typer.Option(help="File for the result; its receipt goes beside it.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Buyer: fetch, check and open the result of an order."""
+    with node_client(home, passphrase_file) as node:
+        collected = node.ask("GET", f"/v1/orders/{order_hash}/result")
+        receipt = out.with_suffix(".receipt.json")
+        write_whole(receipt, json.dumps(collected["receipt"]).encode())
+        write_whole(out, collected["result"].encode())
+        told_back = {name: collected[name] for name in ("use", "receipt_hash", "rows")}
+        show({"result": str(out), "receipt": str(receipt), **told_back}, as_json)
+
+
+@app.command()
+def work(
+    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None, as_json: JsonOption = False
+) -> None:
+    """Compute node or holder: one round of whatever waits on the chain."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("POST", "/v1/work"), as_json)
