@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_real_station_s_day_keeps_the_ranges() -> None:
     if not source.is_file():
         pytest.skip("the real data is not here")
     with source.open(encoding="utf-8-sig", newline="") as text:
-        for row in csv.DictReader(text):
+        for row in islice(csv.DictReader(text), 0, None, 30):
             row.pop("DateAndTime")
             assert STORAGE_STATION.out_of_range({name: int(cell) for name, cell in row.items()}) == ()
 
