@@ -177,8 +177,9 @@ class HttpDocuments:
 
     def _body(self, response: httpx.Response, max_bytes: int, until: float) -> bytes | None:
         content = bytearray()
-        # Raw: what is compressed stays so, and no small answer grows past the limit.
-        for part in response.iter_raw():
+        # Raw: what is compressed stays so, and no small answer grows past the limit. A client in this process may hold
+        # the whole answer already.
+        for part in (response.content,) if response.is_stream_consumed else response.iter_raw():
             content += part
             if len(content) > max_bytes or self._monotonic() > until:
                 return None
