@@ -189,7 +189,7 @@ class Refused:
     """No result. `kind` and `reason` are of REASONS; `capsule` is the place of the capsule concerned in the job.
 
     `holder` with its `index` is at fault: for share "wrong" the one who released it, provable by publishing that
-    one-time key; for share "key" the provider who dealt, whose released share is right, so that there is nothing to publish.
+    one-time key; for share "key" the provider who dealt, whose release is right, so that there is nothing to publish.
     """
 
     kind: str
