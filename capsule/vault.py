@@ -1,8 +1,8 @@
 """Secrets at rest: a passphrase opens a vault key, the vault key opens everything else.
 
 `seal_vault` writes one JSON document (kind and version first) whose key comes from the passphrase by Argon2id
-(RFC 9106, second recommended option: 64 MiB, 3 passes; one lane, as libsodium has it). Rows that change often are sealed
-under the `VaultKey` inside, so that the slow derivation runs once a start.
+(RFC 9106, second recommended option: 64 MiB, 3 passes; one lane, as libsodium has it). Rows that change often are
+sealed under the `VaultKey` inside, so that the slow derivation runs once a start.
 """
 
 import base64
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import nacl.exceptions
-import nacl.pwhash.argon2id as argon2id
 import nacl.secret
+from nacl.pwhash import argon2id
 
 from capsule import canonical
 from capsule.errors import FormatError, InputError, OpenError

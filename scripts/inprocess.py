@@ -21,4 +21,4 @@ class InProcess(httpx.BaseTransport):
         sent = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
         answer = await self._transport.handle_async_request(sent)
         content = await answer.aread()
-        return httpx.Response(answer.status_code, headers=answer.headers, content=content, request=request)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(content))
