@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-from capsule import canonical
 from capsule.agreement import Agreement
 from capsule.algorithm import Algorithm
+from capsule.errors import CapsuleError
 from capsule.ids import Address, AssetId, Digest, GrantId, RequestId
 from capsule.terms import Terms
 from contracts.events import AccessDenied, AccessGranted, AccessRequested, AccessRevoked
 from contracts.structs import Pin
 from node.context import Context
-from node.errors import PeerAnswerError
+from node.errors import InputRefusedError, PeerAnswerError
 
 __all__ = ["Access", "Denial", "Granted", "Narrowing", "Requested"]
 
@@ -73,9 +73,14 @@ class Access:
     ) -> Requested:
         """Buyer: asks for the newest version of an asset, as it stands on the final chain.
 
-        Keeps the algorithm and the proposed agreement as documents, so that the provider can read them.
+        Keeps the algorithm and the proposed agreement as documents, so that the provider can read them. Raises
+        InputRefusedError when the code is not the algorithm's.
         """
         context = self._context
+        try:
+            text = algorithm.verify_code(code).decode()
+        except (CapsuleError, UnicodeDecodeError) as error:
+            raise InputRefusedError(f"the code is not that of the algorithm {algorithm.hash}") from error
         context.view.refresh()
         published = context.view.latest_version(asset)
         dealt = context.view.latest_deal(asset, published.version)
@@ -95,7 +100,7 @@ class Access:
         context.store.save(
             context.store.document_row("agreement", agreement.hash, agreement.to_json()),
             context.store.document_row("algorithm", algorithm.hash, algorithm.to_json()),
-            context.store.document_row("code", algorithm.code_hash, code.decode()),
+            context.store.document_row("code", algorithm.code_hash, text),
         )
         transaction = context.ledger.access.request(
             Pin(
@@ -121,10 +126,10 @@ class Access:
         """Provider: final requests for this provider's assets that are neither granted nor denied."""
         view = self._context.view
         view.refresh()
-        granted = {grant.request for grant in view.grants.values()}
+        granted = {grant.request for grant in tuple(view.grants.values())}
         return tuple(
             requested
-            for request, requested in view.requests.items()
+            for request, requested in tuple(view.requests.items())
             if request not in granted
             and request not in view.denied
             and self._context.ledger.assets.asset_of(requested.asset).provider == self._context.account
@@ -158,8 +163,12 @@ class Access:
         return Denial(transaction.event(AccessRevoked).grant, reason, transaction.hash)
 
     def _agreement(self, requested: AccessRequested) -> Agreement:
-        content = self._context.fetch_document(requested.buyer, "agreement", requested.agreement_hash)
-        agreement = Agreement.from_json(canonical.decode(content))
+        """The proposed agreement, which says what its request says on chain, and names this provider."""
+        content = self._context.fetch_verified(requested.buyer, "agreement", requested.agreement_hash)
+        try:
+            agreement = Agreement.from_json(content)
+        except CapsuleError as error:
+            raise PeerAnswerError(str(requested.buyer), f"an agreement that can't be read: {error}") from error
         said = (
             agreement.asset,
             agreement.version,
@@ -168,6 +177,7 @@ class Access:
             agreement.purpose,
             agreement.algorithm,
             agreement.buyer,
+            agreement.provider,
             agreement.compute_node,
         )
         pin = requested.pin
@@ -179,6 +189,7 @@ class Access:
             requested.purpose,
             requested.algorithm,
             requested.buyer,
+            self._context.account,
             requested.compute_node,
         )
         if agreement.hash != requested.agreement_hash or said != asked:

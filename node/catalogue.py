@@ -5,13 +5,12 @@ sealed to its holder. What then goes on chain is done stage by stage, each stage
 a crash.
 """
 
+import contextlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-from capsule.opening import verify
-from capsule.sealing import Sealed, SealPlan, seal
 
 from capsule import canonical
 from capsule.batch import BatchRef
@@ -19,16 +18,19 @@ from capsule.box_statement import box_key_statement
 from capsule.canonical import Json
 from capsule.deal import Deal, DealHolder, blind
 from capsule.digest import document_digest
+from capsule.errors import CapsuleError
 from capsule.ids import Address, AssetId, DeviceId, Digest
 from capsule.key import DataKey, deal_parts
 from capsule.policy.compiler import Compiled, compile_policy
+from capsule.sealing import Sealed, SealPlan, seal
 from capsule.share import ShareSecret, seal_share
 from capsule.signature import PublicKey
+from contracts.errors import RevertedError
 from contracts.events import AssetRegistered
 from node.context import Context
 from node.custody import Custody, SharePackage
-from node.errors import InputRefusedError, PeerError, UnknownError
-from node.home import create_whole
+from node.errors import InputRefusedError, PeerError, RefusedError, StoreError, UnknownError
+from node.home import PART, create_whole, move_whole
 from node.store import OfferingRow
 
 __all__ = ["Catalogue", "CustodyPlan", "Offering", "Plaintext"]
@@ -79,6 +81,26 @@ class Catalogue:
     def __init__(self, context: Context, custody: Custody) -> None:
         self._context = context
         self._custody = custody
+        self._turn = threading.Lock()
+
+    def check(self, policy: Json, custody: CustodyPlan) -> Compiled:
+        """What can be refused before an asset is registered or anything is written; returns what the policy means.
+
+        Raises PolicyError for a term that can't be enforced, InputRefusedError for custodians that don't fit.
+        """
+        compiled = compile_policy(policy)
+        custodians, terms = custody.custodians, compiled.terms
+        if len({*custodians, self._context.account}) != len(custodians) + 1:
+            raise InputRefusedError("a deal names each custodian once, and not its provider")
+        if not max(1, terms.least_threshold) <= custody.threshold <= len(custodians):
+            raise InputRefusedError(
+                f"threshold {custody.threshold} of {len(custodians)} custodians; the policy asks for at least "
+                f"{terms.least_threshold}"
+            )
+        strangers = [str(one) for one in custodians if terms.holders and one not in terms.holders]
+        if strangers:
+            raise InputRefusedError(f"the policy does not allow the custodian {', '.join(strangers)}")
+        return compiled
 
     def register(self, metadata: Json) -> AssetId:
         """Registers an asset. `metadata` is kept as a document; only its salted hash goes on chain."""
@@ -91,13 +113,21 @@ class Catalogue:
     def seal(self, asset: AssetId, plaintext: Plaintext, policy: Json, custody: CustodyPlan) -> Offering:
         """Seals the next version of an asset and splits its key; nothing is on chain yet.
 
-        Raises PolicyError for a term that can't be enforced, InputRefusedError for custodians that don't fit.
+        Raises PolicyError for a term that can't be enforced, InputRefusedError for custodians that don't fit,
+        RefusedError for one without a trustworthy box key, HomeError for a full disk; then nothing was written.
         """
         context = self._context
-        compiled = compile_policy(policy)
-        version = context.ledger.assets.asset_of(asset).versions + 1
+        compiled = self.check(policy, custody)
+        if compiled.holder.asset not in (None, asset):
+            raise InputRefusedError(f"the policy is for the asset {compiled.holder.asset}, not for {asset}")
+        known = context.ledger.assets.asset_of(asset)
+        if known.provider != context.account:
+            raise UnknownError("asset of this provider", str(asset))
+        if known.retired:
+            raise InputRefusedError(f"the asset {asset} is retired; register another")
+        version = known.versions + 1
+        boxes = self._box_keys(custody.custodians)
         data_key = DataKey.generate(context.entropy)
-        folder = context.home.folder("capsules")
         plan = SealPlan(
             asset=asset,
             policy_hash=compiled.policy_hash,
@@ -109,39 +139,57 @@ class Catalogue:
             provider=context.account,
             sealed_at=context.clock(),
         )
-        draft = folder / f"{asset}-{version}.draft"
-        with create_whole(draft) as sink:
-            sealed = seal(
-                plaintext.stream, sink, plan, context.keystore.signer, data_key, context.ledger.domain, context.entropy
-            )
-        deal, shares = self._split(data_key, sealed, asset, version, compiled, custody)
-        metadata = {"media_type": plaintext.media_type, "schema": plaintext.schema, "salt": context.entropy(32).hex()}
+        draft = context.home.folder("capsules") / f".{context.entropy(8).hex()}{PART}"
+        with contextlib.ExitStack() as stack:
+            stack.callback(draft.unlink, missing_ok=True)
+            with create_whole(draft) as sink:
+                signer, domain = context.keystore.signer, context.ledger.domain
+                sealed = seal(plaintext.stream, sink, plan, signer, data_key, domain, context.entropy)
+            deal, shares = self._split(data_key, sealed, version, compiled, custody, boxes)
+            return self._keep(draft, sealed, policy, deal, shares)
+
+    def _keep(self, draft: Path, sealed: Sealed, policy: Json, deal: Deal, shares: list[Json]) -> Offering:
+        """The capsule under its root and its offering, both or none."""
+        store = self._context.store
+        header = sealed.header
+        salt = self._context.entropy(32).hex()
+        metadata: Json = {"media_type": header.media_type, "schema": header.schema, "salt": salt}
         metadata_hash = document_digest("metadata", metadata)
-        capsule = draft.rename(self.capsule_path(sealed.root))
         row = OfferingRow(
             capsule_root=str(sealed.root),
-            asset=str(asset),
+            asset=str(deal.asset),
             stage=STAGES[0],
-            policy=str(compiled.policy_hash),
+            policy=str(deal.policy_hash),
             metadata_hash=str(metadata_hash),
             capsule_size=sealed.size,
             deal=str(deal.hash),
-            version=version,
+            version=deal.version,
             shares=canonical.encode(shares),
         )
-        context.store.save(
-            context.store.document_row("policy", compiled.policy_hash, policy),
-            context.store.document_row("deal", deal.hash, deal.to_json()),
-            context.store.document_row("metadata", metadata_hash, metadata),
-            row,
-        )
+        capsule = self.capsule_path(sealed.root)
+        move_whole(draft, capsule)
+        try:
+            store.save(
+                store.document_row("policy", deal.policy_hash, policy),
+                store.document_row("deal", deal.hash, deal.to_json()),
+                store.document_row("metadata", metadata_hash, metadata),
+                row,
+            )
+        except StoreError:
+            capsule.unlink(missing_ok=True)
+            raise
         return _offering(row, capsule)
 
     def finish(self, capsule_root: Digest) -> Offering:
         """Takes a sealed offering through publishing, dealing and delivery, from the stage that it has reached.
 
-        A custodian that can't be reached leaves the stage at `dealt` and raises PeerError; run it again later.
+        A custodian that can't be reached leaves the stage at `dealt` and raises PeerError; run it again later. Raises
+        InputRefusedError when another capsule or deal has taken this one's number on chain.
         """
+        with self._turn:
+            return self._finish(capsule_root)
+
+    def _finish(self, capsule_root: Digest) -> Offering:
         context = self._context
         row = context.store.offering(capsule_root)
         if row is None:
@@ -160,6 +208,8 @@ class Catalogue:
                     Digest.parse(row.metadata_hash),
                     compiled.terms,
                 )
+            if assets.version_of(deal.asset, deal.version).capsule_root != capsule_root:
+                raise InputRefusedError(f"version {deal.version} is another capsule by now; seal this one again")
             row = self._advance(row, "published")
         if row.stage == "published":
             if assets.version_of(deal.asset, deal.version).deals < deal.number:
@@ -168,6 +218,8 @@ class Catalogue:
                     deal.asset, deal.version, deal.hash, deal.threshold, deal.waiting_seconds, holders, compiled.terms
                 )
                 context.ledger.wait_final(transaction)
+            if assets.deal_of(deal.asset, deal.version, deal.number).deal_hash != deal.hash:
+                raise InputRefusedError(f"deal {deal.number} of this version is another one by now; seal it again")
             row = self._advance(row, "dealt")
         if row.stage == "dealt":
             self._deliver(deal, policy, canonical.decode(row.shares))
@@ -187,15 +239,14 @@ class Catalogue:
         """Where this node keeps the capsule with this root."""
         return self._context.home.folder("capsules") / f"{root}.dsc"
 
-    def check_capsule(self, path: Path, root: Digest, provider_key: PublicKey) -> None:
-        """Reads a capsule through and compares it with its root and its provider's signature; raises
-        VerificationError.
-        """
-        with path.open("rb") as stream:
-            verify(stream, root=root, signer_key=provider_key, domain=self._context.ledger.domain)
-
     def _split(
-        self, data_key: DataKey, sealed: Sealed, asset: AssetId, version: int, compiled: Compiled, custody: CustodyPlan
+        self,
+        data_key: DataKey,
+        sealed: Sealed,
+        version: int,
+        compiled: Compiled,
+        custody: CustodyPlan,
+        custodian_boxes: Sequence[bytes],
     ) -> tuple[Deal, list[Json]]:
         context = self._context
         required = compiled.terms.provider_share_required
@@ -206,7 +257,7 @@ class Catalogue:
         deal = Deal(
             chain_id=context.ledger.domain.chain_id,
             access=context.ledger.access.address,
-            asset=asset,
+            asset=sealed.header.asset,
             version=version,
             provider=context.account,
             capsule_id=sealed.header.capsule_id,
@@ -223,7 +274,7 @@ class Catalogue:
                 for account, secret in zip(accounts, secrets, strict=True)
             ),
         )
-        boxes = (context.keystore.box.public, *self._box_keys(custody.custodians))
+        boxes = (context.keystore.box.public, *custodian_boxes)
         shares: list[Json] = [
             seal_share(secret, deal, box).to_json() for secret, box in zip(secrets, boxes, strict=True)
         ]
@@ -235,9 +286,14 @@ class Catalogue:
         final = context.ledger.final_block().number
         boxes = []
         for custodian in custodians:
-            keys = context.ledger.participants.keys_at(custodian, final, at=final)
-            key = PublicKey(keys.suite, keys.signing_key)
-            key.verify(box_key_statement(context.ledger.domain, custodian, keys.box_key), keys.box_key_signature)
+            try:
+                keys = context.ledger.participants.keys_at(custodian, final, at=final)
+                key = PublicKey(keys.suite, keys.signing_key)
+                key.verify(box_key_statement(context.ledger.domain, custodian, keys.box_key), keys.box_key_signature)
+            except RevertedError as error:
+                raise RefusedError(f"the custodian {custodian}", "it has no keys on chain") from error
+            except CapsuleError as error:
+                raise RefusedError(f"the custodian {custodian}", f"its box key is not its own: {error}") from error
             boxes.append(bytes(keys.box_key))
         return boxes
 

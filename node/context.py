@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from capsule import canonical
 from capsule.canonical import Json
+from capsule.digest import document_digest
+from capsule.errors import FormatError
 from capsule.ids import Address, Bytes32
 from contracts.ledger import Ledger
-from node.errors import PeerUnreachableError
+from node.errors import PeerAnswerError, PeerUnreachableError
 from node.home import Home
 from node.keystore import Keystore
 from node.peers import Peers
@@ -46,7 +49,21 @@ class Context:
         """Sends a document to a participant's node."""
         return self.peers.post(self.endpoint_of(account), path, document)
 
-    def fetch_document(self, account: Address, kind: str, digest: Bytes32) -> bytes:
-        """Gets a document by its digest from its owner. The caller checks the digest."""
+    def fetch_document(self, account: Address, kind: str, digest: Bytes32) -> Json:
+        """Gets a document by its digest from its owner. The caller checks the digest, as it is defined for its kind.
+
+        Raises PeerAnswerError for what is not JSON.
+        """
         path = f"/v1/documents/{kind}/{digest}"
-        return self.peers.fetch(self.endpoint_of(account), path, self.settings.max_document_bytes)
+        content = self.peers.fetch(self.endpoint_of(account), path, self.settings.max_document_bytes)
+        try:
+            return canonical.decode(content)
+        except FormatError as error:
+            raise PeerAnswerError(str(account), f"a {kind} that can't be read: {error}") from error
+
+    def fetch_verified(self, account: Address, kind: str, digest: Bytes32) -> Json:
+        """A document whose digest is that of its content; PeerAnswerError for any other."""
+        document = self.fetch_document(account, kind, digest)
+        if document_digest(kind, document) != digest:
+            raise PeerAnswerError(str(account), f"a {kind} that is not the one named on chain")
+        return document

@@ -1,9 +1,11 @@
 """The holder's side: take a share after checking it, decide alone on every use, release or refuse.
 
 A holder acts only on final chain state. What a use pins must equal all of the deal under whose hash the share is kept;
-the policy that came with the share must compile to the terms that the chain enforces.
+the policy that came with the share must compile to the terms that the chain enforces. A decision is recorded before it
+is sent; one that was recorded and never reached the chain is taken up, so that each use gets one.
 """
 
+import threading
 from dataclasses import dataclass
 
 from capsule import canonical
@@ -12,15 +14,17 @@ from capsule.deal import Deal
 from capsule.decision import REFUSED, RELEASED, RefusalReason, ShareDecision, sign_decision
 from capsule.digest import document_digest
 from capsule.errors import CapsuleError
-from capsule.ids import Digest, UseId
+from capsule.ids import AssetId, Digest, UseId
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.policy.explain import AccessFacts, Outcome, explain
+from capsule.policy.vocabulary import Label
 from capsule.share import Release, SealedShare, ShareSecret, holder_of, open_share, seal_release
 from contracts.chain import Block
+from contracts.errors import RevertedError
 from contracts.events import UseOpened
 from contracts.structs import Decision, Grant, UseStatus
 from node.context import Context
-from node.errors import InputRefusedError, RefusedError
+from node.errors import RefusedError, UnknownError
 from node.store import DecisionRow, HeldShareRow
 
 __all__ = ["Custody", "Decided", "SharePackage"]
@@ -59,12 +63,18 @@ class Custody:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._turn = threading.Lock()
 
     def accept(self, package: SharePackage) -> Digest:
         """Checks a share and everything around it, keeps it, and accepts it on chain; returns the deal's hash.
 
-        Raises RefusedError with the reason; then nothing was kept. Taking the same share again changes nothing.
+        Raises RefusedError with the reason, RevertedError when the chain refuses; then nothing was kept. Taking the
+        same share again changes nothing.
         """
+        with self._turn:
+            return self._accept(package)
+
+    def _accept(self, package: SharePackage) -> Digest:
         context = self._context
         try:
             deal = Deal.from_json(package.deal)
@@ -82,32 +92,45 @@ class Custody:
         # 3. the policy is the one on chain, and its terms are those that the chain enforces
         if policy.policy_hash != deal.policy_hash or policy.terms.hash != deal.terms_hash:
             raise RefusedError("the share", "its policy does not compile to the terms on chain")
+        if not _is_for(policy, deal.asset):
+            raise RefusedError("the share", f"its policy is for the asset {policy.holder.asset}")
         row = HeldShareRow(
             deal=str(deal.hash),
             position=share.index,
             policy=str(policy.policy_hash),
             sealed=canonical.encode(share.to_json()),
-            accepted=True,
         )
         context.store.save(
-            context.store.document_row("deal", deal.hash, package.deal),
+            context.store.document_row("deal", deal.hash, deal.to_json()),
             context.store.document_row("policy", policy.policy_hash, package.policy),
             row,
         )
         if not context.ledger.assets.has_accepted(deal.asset, deal.version, deal.number, context.account):
-            context.ledger.assets.accept_share(deal.asset, deal.version, deal.number, deal.hash)
+            try:
+                context.ledger.assets.accept_share(deal.asset, deal.version, deal.number, deal.hash)
+            except RevertedError:
+                context.store.forget_share(deal.hash)
+                raise
         return deal.hash
 
     def decide_open_uses(self) -> tuple[Decided, ...]:
-        """Decides every open use of a deal that this organisation holds a share of, once."""
+        """Decides every open use of a deal that this organisation holds a share of, once.
+
+        A use whose decision the chain does not take any more, since its state moved on, is left for the next round.
+        """
         context = self._context
         context.view.refresh()
         decided = []
-        for use, opened in context.view.uses.items():
-            row = context.store.held_share(opened.pin.deal_hash)
-            if row is None or use in context.view.ended or not self._mine_to_decide(opened, row.position):
+        for use, opened in tuple(context.view.uses.items()):
+            if use in context.view.ended:
                 continue
-            decided.append(self._decide(opened, row))
+            row = context.store.held_share(opened.pin.deal_hash)
+            if row is None or not self._mine_to_decide(opened, row.position):
+                continue
+            try:
+                decided.append(self._decide(opened, row))
+            except (RevertedError, UnknownError):
+                continue
         return tuple(decided)
 
     def _mine_to_decide(self, opened: UseOpened, position: int) -> bool:
@@ -119,22 +142,41 @@ class Custody:
     def _decide(self, opened: UseOpened, row: HeldShareRow) -> Decided:
         context = self._context
         block = context.ledger.final_block()
-        deal = self._deal(row)
+        deal = Digest.parse(row.deal)
+        use = Digest(opened.use)
+        secret, reason = self._judge(opened, row, block)
+        decision = self._recorded(opened, row, reason, block)
+        if secret is not None:
+            sealed = self._seal(secret, opened, deal)
+            transaction = context.ledger.access.release_share(use, decision, sealed)
+        else:
+            transaction = context.ledger.access.refuse_share(use, reason, decision)
+        return Decided(opened.use, deal, secret is not None, reason, transaction.hash)
+
+    def _judge(self, opened: UseOpened, row: HeldShareRow, block: Block) -> tuple[ShareSecret | None, RefusalReason]:
+        """The share to release, or why it is refused."""
         try:
+            deal = self._deal(row)
             self._check_use(opened, deal, block)
-            secret = open_share(SealedShare.from_json(canonical.decode(row.sealed)), deal, context.keystore.box)
-            reason = RefusalReason.NONE
+            share = SealedShare.from_json(canonical.decode(row.sealed))
+            return open_share(share, deal, self._context.keystore.box), RefusalReason.NONE
         except _Refusal as refusal:
-            reason = refusal.reason
+            return None, refusal.reason
         except CapsuleError:
-            reason = RefusalReason.NO_SHARE
-        released = reason is RefusalReason.NONE
+            return None, RefusalReason.NO_SHARE
+
+    def _recorded(self, opened: UseOpened, row: HeldShareRow, reason: RefusalReason, block: Block) -> Digest:
+        """Keeps the signed decision and returns its hash; the one kept by an earlier try stands if it says the same."""
+        context = self._context
+        earlier = context.store.decision(opened.use)
+        if earlier is not None and earlier.reason == reason:
+            return Digest.parse(earlier.digest)
         decision = ShareDecision(
             use=Digest(opened.use),
-            deal=deal.hash,
+            deal=Digest.parse(row.deal),
             holder=context.account,
             index=row.position,
-            outcome=RELEASED if released else REFUSED,
+            outcome=RELEASED if reason is RefusalReason.NONE else REFUSED,
             reason=reason,
             view=context.ledger.chain.verification,
             block=block.number,
@@ -152,20 +194,14 @@ class Custody:
                 digest=str(decision.hash),
             ),
         )
-        use = Digest(opened.use)
-        if released:
-            sealed = self._seal(secret, opened, deal)
-            transaction = context.ledger.access.release_share(use, decision.hash, sealed)
-        else:
-            transaction = context.ledger.access.refuse_share(use, reason, decision.hash)
-        return Decided(opened.use, deal.hash, released, reason, transaction.hash)
+        return decision.hash
 
-    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Deal) -> bytes:
+    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Digest) -> bytes:
         release = Release(
             chain_id=self._context.ledger.domain.chain_id,
             access=self._context.ledger.access.address,
             use=Digest(opened.use),
-            deal=deal.hash,
+            deal=deal,
             index=secret.index,
             share=secret.share,
             blinding=secret.blinding,
@@ -175,7 +211,7 @@ class Custody:
     def _deal(self, row: HeldShareRow) -> Deal:
         document = self._context.store.document("deal", Digest.parse(row.deal))
         if document is None:
-            raise InputRefusedError(f"this home lacks the deal {row.deal}; restore it from its backup")
+            raise _Refusal(RefusalReason.NO_SHARE)
         return Deal.from_json(canonical.decode(document))
 
     def _check_on_chain(self, deal: Deal) -> None:
@@ -227,15 +263,21 @@ class Custody:
             raise _Refusal(RefusalReason.DEAL_MISMATCH)
         # 4. the policy allows it, term by term
         compiled = self._policy(deal)
-        if compiled.terms.hash != deal.terms_hash:
+        if compiled.terms.hash != deal.terms_hash or not _is_for(compiled, deal.asset):
             raise _Refusal(RefusalReason.POLICY_MISMATCH)
+        if compiled.holder.measurements and opened.measurement not in compiled.holder.measurements:
+            raise _Refusal(RefusalReason.MEASUREMENT_NOT_ALLOWED)
+        verdicts = explain(compiled, self._facts(opened, grant, deal, block))
+        # what only the result shows is the runtime's to check; anything else that is not known means no
         if any(
-            verdict.outcome is Outcome.REFUSED for verdict in explain(compiled, self._facts(opened, grant, deal, block))
+            verdict.outcome is Outcome.REFUSED
+            or (verdict.outcome is Outcome.UNKNOWN and verdict.label is not Label.RUNTIME)
+            for verdict in verdicts
         ):
             raise _Refusal(RefusalReason.TERMS_NOT_MET)
         # 5. this organisation's own limits
         since = context.clock() - SECONDS_PER_DAY
-        if context.store.releases_since(since) >= context.settings.releases_per_day:
+        if context.store.releases_since(since, opened.use) >= context.settings.releases_per_day:
             raise _Refusal(RefusalReason.OWN_LIMIT)
 
     def _clock_is_off(self) -> bool:
@@ -249,6 +291,7 @@ class Custody:
     def _facts(self, opened: UseOpened, grant: Grant, deal: Deal, block: Block) -> AccessFacts:
         """What the policy is held against. The counts are those before this use, which is spent already."""
         context = self._context
+        granted_in = context.view.grant(opened.grant).log.block_number
         uses, rows, total = context.ledger.access.counts_of(deal.asset, grant.buyer, at=block.number)
         return AccessFacts(
             time=block.timestamp,
@@ -257,6 +300,7 @@ class Custody:
             purpose=context.view.request(grant.request).purpose,
             algorithm=grant.algorithm,
             compute_node=grant.compute_node,
+            granted_at=context.ledger.chain.block(granted_in).timestamp,
             grant_uses=grant.used - 1,
             buyer_uses=uses - 1,
             total_uses=total - 1,
@@ -271,7 +315,14 @@ class Custody:
         document = self._context.store.document("policy", deal.policy_hash)
         if document is None or document_digest("policy", canonical.decode(document)) != deal.policy_hash:
             raise _Refusal(RefusalReason.POLICY_MISSING)
-        return compile_policy(canonical.decode(document))
+        try:
+            return compile_policy(canonical.decode(document))
+        except CapsuleError as error:
+            raise _Refusal(RefusalReason.POLICY_MISMATCH) from error
+
+
+def _is_for(policy: Compiled, asset: AssetId) -> bool:
+    return policy.holder.asset in (None, asset)
 
 
 def _pins_deal(grant: Grant, deal: Deal, chain_id: int, access: object) -> bool:

@@ -122,7 +122,7 @@ class StoreError(NodeError):
     """This machine's disk or database failed."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"the database {path} can't be opened; check the disk and its permissions")
+        super().__init__(f"the database {path} can't be read or written; check the disk and its permissions")
 
 
 class UnprotectedError(NodeError):

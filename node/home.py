@@ -10,11 +10,17 @@ from typing import BinaryIO
 
 from node.errors import HomeError, HomeLockedError
 
-__all__ = ["Home", "create_whole", "write_whole"]
+__all__ = ["PART", "Home", "create_whole", "move_whole", "write_whole"]
+
+PART = ".part"
+FOLDERS = ("capsules", "results")
 
 
 class Home:
-    """The directory and its lock. Open it with `with Home(path):`; a second process is refused with HomeLockedError."""
+    """The directory and its lock. Open it with `with Home(path):`; a second process is refused with HomeLockedError.
+
+    Opening it clears away what a killed process had half written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,6 +38,9 @@ class Home:
             os.close(self._lock)
             self._lock = None
             raise HomeLockedError(self.path) from error
+        for folder in (self.path, *(self.path / name for name in FOLDERS)):
+            for left in folder.glob(f".*{PART}"):
+                left.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,7 +68,10 @@ class Home:
     def folder(self, name: str) -> Path:
         """A folder inside the home, made when missing."""
         folder = self.path / name
-        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise HomeError(f"the folder {folder} can't be used: {error.strerror}") from error
         return folder
 
 
@@ -68,7 +80,7 @@ def create_whole(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
     """A stream whose content appears under `path` only when the block ends without an error, and then durably."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     except OSError as error:
         raise HomeError(f"{path} can't be written: {error.strerror}") from error
     try:
@@ -90,6 +102,15 @@ def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Writes `content` to `path`: whole and durable, or not at all."""
     with create_whole(path, mode) as stream:
         stream.write(content)
+
+
+def move_whole(source: Path, target: Path) -> None:
+    """Gives a whole file of this home its lasting name, durably."""
+    try:
+        os.replace(source, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise HomeError(f"{target} can't be written: {error.strerror}") from error
 
 
 def _sync_folder(folder: Path) -> None:

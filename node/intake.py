@@ -19,6 +19,7 @@ __all__ = ["read_plaintext"]
 
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
+PARQUET_MAGIC = b"PAR1"
 SUFFIXES = {".frames": FRAMES, ".csv": CSV, ".parquet": PARQUET}
 
 
@@ -41,7 +42,7 @@ def read_plaintext(path: Path, media_type: str, time_column: str) -> Iterator[Pl
         elif kind == CSV:
             yield Plaintext(stream, size, CSV, _csv_schema(path))
         else:
-            yield Plaintext(stream, size, PARQUET, {})
+            yield _parquet(stream, size, path)
 
 
 def _frames(stream: BinaryIO, size: int, time_column: str) -> Plaintext:
@@ -52,6 +53,15 @@ def _frames(stream: BinaryIO, size: int, time_column: str) -> Plaintext:
     stream.seek(0)
     schema: Json = {"time_column": time_column}
     return Plaintext(stream, size, FRAMES, schema, header.batches, header.devices)
+
+
+def _parquet(stream: BinaryIO, size: int, path: Path) -> Plaintext:
+    begins = stream.read(len(PARQUET_MAGIC))
+    stream.seek(max(0, size - len(PARQUET_MAGIC)))
+    if begins != PARQUET_MAGIC or stream.read() != PARQUET_MAGIC:
+        raise InputRefusedError(f"{path.name} is no Parquet file; convert it first")
+    stream.seek(0)
+    return Plaintext(stream, size, PARQUET, {})
 
 
 def _csv_schema(path: Path) -> Json:

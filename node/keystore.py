@@ -1,12 +1,12 @@
 """An organisation's long-lived keys: chain account, signing key, box key, vault key. One encrypted file, mode 0600."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from capsule import canonical
 from capsule.box import BoxKey
-from capsule.errors import FormatError, OpenError
+from capsule.errors import FormatError, InputError, OpenError
 from capsule.signature import Ed25519Signer
 from capsule.vault import VaultKey, open_vault, seal_vault
 from contracts.account import Account
@@ -33,7 +33,7 @@ def create_keystore(path: Path, passphrase: str, entropy: Callable[[int], bytes]
     if path.exists():
         raise KeystoreError(f"{path} exists already; choose another home or open this one")
     secrets = {name: entropy(KEY_BYTES).hex() for name in ("account", "signing", "box", "vault")}
-    write_whole(path, seal_vault(passphrase, json.dumps(secrets).encode(), entropy), mode=0o600)
+    write_whole(path, seal_vault(passphrase, canonical.encode(secrets), entropy), mode=0o600)
     return _keystore(secrets)
 
 
@@ -44,10 +44,13 @@ def open_keystore(path: Path, passphrase: str) -> Keystore:
     except OSError as error:
         raise KeystoreError(f"{path} can't be read: make the home with 'dataspace org init'") from error
     try:
-        return _keystore(json.loads(open_vault(passphrase, document)))
+        secrets = canonical.decode(open_vault(passphrase, document))
+        if not isinstance(secrets, dict):
+            raise FormatError("the vault holds no keys")
+        return _keystore(secrets)
     except OpenError as error:
         raise PassphraseError() from error
-    except (FormatError, ValueError, KeyError) as error:
+    except (FormatError, InputError, ValueError, KeyError) as error:
         raise KeystoreError(f"{path} is damaged; restore it from its backup") from error
 
 

@@ -1,23 +1,27 @@
 """The buyer's orders: sign one, hand it to the compute node, receive the sealed result and check it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from capsule import canonical
 from capsule.algorithm import Algorithm, Parameters
 from capsule.box import BoxKey
+from capsule.document import Fields
 from capsule.errors import CapsuleError
 from capsule.ids import Bytes32, Digest, GrantId
 from capsule.order import Order, order_hash
-from capsule.receipt import Receipt, SignedReceipt, verify_receipt
+from capsule.receipt import GUARD_PASSED, SALT_SIZE, Receipt, SignedReceipt, output_digest, verify_receipt
 from capsule.signature import PublicKey
-from contracts.events import UseClosed
+from contracts.errors import RevertedError
+from contracts.events import UseClosed, UseOpened
 from node.context import Context
-from node.errors import PeerAnswerError, RefusedError, UnknownError
+from node.errors import InputRefusedError, PeerAnswerError, RefusedError, UnknownError
 from node.store import OrderRow
 
 __all__ = ["Collected", "Ordering", "Placed"]
+
+RESULT = "dataspace/result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,20 @@ class Ordering:
         """Signs an order under one or more grants and hands it to their compute node.
 
         The result key is kept before the order leaves, so that no result comes that can't be opened. `seconds` from now
-        is the order's deadline.
+        is the order's deadline. Raises InputRefusedError for grants that don't go together, InputError for parameters
+        that the algorithm does not take.
         """
         context = self._context
         context.view.refresh()
-        granted = [context.view.grant(grant) for grant in grants]
-        requested = context.view.request(granted[0].request)
+        requests = [context.view.request(context.view.grant(grant).request) for grant in grants]
+        parties = {(requested.buyer, requested.algorithm, requested.compute_node) for requested in requests}
+        if len(parties) != 1 or len(set(grants)) != len(grants):
+            raise InputRefusedError("an order takes different grants of one algorithm and one compute node")
+        requested = requests[0]
+        if requested.buyer != context.account:
+            raise InputRefusedError("an order is signed by the buyer of its grants, which this organisation is not")
         algorithm = Algorithm.from_json(self._own("algorithm", requested.algorithm))
-        values = Parameters(parameters, context.entropy(32))
+        values = algorithm.accept(Parameters(parameters, context.entropy(32)))
         key = BoxKey.generate(context.entropy)
         order = Order(
             grants=grants,
@@ -112,18 +122,43 @@ class Ordering:
         sealed = context.peers.fetch(context.endpoint_of(node), f"/v1/results/{order}", limit)
         if hashlib.sha256(sealed).digest() != closed.result_hash:
             raise PeerAnswerError(str(node), "a result that is not the one named on chain")
-        signed = SignedReceipt.from_json(canonical.decode(context.fetch_document(node, "receipt", closed.receipt_hash)))
-        block = closed.log.block_number
-        keys = context.ledger.participants.keys_at(node, block)
+        document = context.fetch_document(node, "receipt", closed.receipt_hash)
         try:
+            keys = context.ledger.participants.keys_at(node, closed.log.block_number)
+            signed = SignedReceipt.from_json(document)
             receipt = verify_receipt(signed, PublicKey(keys.suite, keys.signing_key), context.ledger.domain)
-            if receipt.hash != closed.receipt_hash or receipt.order_hash != order:
-                raise PeerAnswerError(str(node), "a receipt that is not the one named on chain")
             result = BoxKey(secret).open(sealed)
-        except CapsuleError as error:
+            salt = Fields.of(canonical.decode(result), RESULT).raw("salt", SALT_SIZE)
+        except (CapsuleError, RevertedError) as error:
             raise PeerAnswerError(str(node), str(error)) from error
+        self._check_receipt(receipt, uses, closed, output_digest(result, salt))
         context.store.put_document("receipt", receipt.hash, signed.to_json())
         return Collected(result, receipt, signed, closed)
+
+    def _check_receipt(self, receipt: Receipt, uses: Sequence[UseOpened], closed: UseClosed, output: Digest) -> None:
+        """Raises PeerAnswerError when a receipt says anything else than the chain, or is for another result."""
+        order = uses[0].order
+        expectations = (
+            ("hash", receipt.hash, closed.receipt_hash),
+            ("order", receipt.order_hash, uses[0].order_hash),
+            ("uses", receipt.uses, tuple(opened.use for opened in uses)),
+            ("grants", receipt.grants, order.grants),
+            ("agreements", receipt.agreements, tuple(self._agreement_hash(opened) for opened in uses)),
+            ("capsule roots", receipt.capsule_roots, tuple(opened.pin.capsule_root for opened in uses)),
+            ("algorithm", receipt.algorithm, order.algorithm),
+            ("parameters", receipt.parameters, order.parameters),
+            ("measurement", receipt.measurement, uses[0].measurement),
+            ("compute node", receipt.compute_node, order.compute_node),
+            ("rows", receipt.rows_out, closed.rows_out),
+            ("guard", receipt.guard, GUARD_PASSED),
+            ("output", receipt.output, output),
+        )
+        for name, said, known in expectations:
+            if said != known:
+                raise PeerAnswerError(str(order.compute_node), f"a receipt with another {name} than it must have")
+
+    def _agreement_hash(self, opened: UseOpened) -> Digest:
+        return self._context.view.grant(opened.grant).agreement_hash
 
     def _own(self, kind: str, digest: Digest) -> canonical.Json:
         content = self._context.store.document(kind, digest)

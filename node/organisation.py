@@ -11,6 +11,7 @@ from node.catalogue import Catalogue
 from node.compute import Compute, Progress
 from node.context import Context
 from node.custody import Custody, Decided
+from node.errors import KeystoreError
 from node.ordering import Ordering
 
 __all__ = ["Node", "Work"]
@@ -37,7 +38,10 @@ class Node:
         self._turn = threading.Lock()
 
     def announce(self, endpoint: str) -> None:
-        """Sets this organisation's keys and endpoint on chain, where they are not what they should be."""
+        """Sets this organisation's keys and endpoint on chain, where they are not there yet.
+
+        Raises KeystoreError when the chain has other keys than this home: those are for a person to rotate.
+        """
         context = self.context
         participants = context.ledger.participants
         signer, box = context.keystore.signer, context.keystore.box
@@ -55,9 +59,12 @@ class Node:
     def _has_keys(self) -> bool:
         context = self.context
         try:
-            context.ledger.participants.keys_at(context.account, context.ledger.chain.head().number)
+            keys = context.ledger.participants.keys_at(context.account, context.ledger.chain.head().number)
         except RevertedError as error:
             if error.name == "ParticipantsKeysMissing":
                 return False
             raise
+        signer, box = context.keystore.signer, context.keystore.box
+        if (keys.suite, keys.signing_key, keys.box_key) != (signer.suite, signer.public_key, box.public):
+            raise KeystoreError("the keys on chain are not this home's; restore its key file, or rotate them")
         return True

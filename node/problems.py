@@ -14,12 +14,14 @@ from contracts.errors import (
 )
 from node.errors import (
     CallerError,
+    HomeError,
     KeystoreError,
     NodeError,
     PassphraseError,
     PeerAnswerError,
     PeerUnreachableError,
     RefusedError,
+    RuntimeRefusedError,
     UnknownError,
 )
 
@@ -40,9 +42,11 @@ class Problem:
 TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (UnknownError, Problem("unknown", 404, 2)),
     (PassphraseError, Problem("refused", 403, 3)),
-    (KeystoreError, Problem("input", 400, 2)),
+    (HomeError, Problem("failed", 500, 2)),
+    (KeystoreError, Problem("failed", 500, 2)),
     (CallerError, Problem("input", 400, 2)),
     (RefusedError, Problem("refused", 403, 3)),
+    (RuntimeRefusedError, Problem("refused", 403, 3)),
     (PeerUnreachableError, Problem("unreachable", 502, 4)),
     (PeerAnswerError, Problem("refused", 409, 3)),
     (NodeError, Problem("failed", 500, 2)),

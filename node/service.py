@@ -2,20 +2,23 @@
 
 Three kinds of routes: the operator's own (bearer token of this home), other nodes' (shares and orders, each checked
 against the chain before anything is kept), and content by digest (capsules, sealed results, documents), which proves
-itself.
+itself. Bodies are bounded and read by the strict JSON reader; every error is an RFC 9457 problem.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from capsule import canonical
 from capsule.algorithm import Algorithm, Parameters
-from capsule.errors import CapsuleError
+from capsule.errors import CapsuleError, FormatError
 from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, RequestId
 from capsule.order import Order
 from contracts.errors import LedgerError
@@ -53,14 +56,23 @@ DOCUMENT_KINDS = (
     "receipt",
 )
 Answer = dict[str, Any]
+FAILED = Problem("failed", 500, 2)
 
 
 def build_app(node: Node, token: str) -> FastAPI:
     """The application of one node; `token` is what the operator's calls must bear."""
-    app = FastAPI(title="dataspace node", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="dataspace node",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        max_body_size=node.context.settings.max_document_bytes,
+    )
+    app.router.route_class = _StrictRoute
 
     def operator(authorization: Annotated[str, Header()] = "") -> None:
-        if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+        if not token or not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
             raise RefusedError("the call", "it lacks this home's token")
 
     _peer_routes(app, node)
@@ -69,7 +81,29 @@ def build_app(node: Node, token: str) -> FastAPI:
     for kind in (CapsuleError, LedgerError, NodeError):
         app.add_exception_handler(kind, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(StarletteHTTPException, _http)
+    app.add_exception_handler(Exception, _failed)
     return app
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        try:
+            return canonical.decode(await self.body())
+        except FormatError as error:
+            raise HTTPException(400, f"the body can't be read: {error}") from error
+
+
+class _StrictRoute(APIRoute):
+    """Bodies of other organisations go through the one strict reader: no repeated names, no depth bombs."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strict
 
 
 def _peer_routes(app: FastAPI, node: Node) -> None:
@@ -95,7 +129,7 @@ def _peer_routes(app: FastAPI, node: Node) -> None:
 
     @app.get("/v1/results/{order}")
     def result(order: str) -> FileResponse:
-        return _file(node.compute.result_path(Digest.parse(order)), "result")
+        return _file(node.compute.result(Digest.parse(order)), "result")
 
     @app.get("/v1/capsules/{root}")
     def capsule(root: str) -> FileResponse:
@@ -127,8 +161,9 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
             body.custody.threshold,
             body.custody.waiting_seconds,
         )
-        asset = AssetId.parse(body.asset) if body.asset else node.catalogue.register(body.metadata)
+        node.catalogue.check(body.policy, custody)
         with read_plaintext(Path(body.path), body.media_type, body.time_column) as plaintext:
+            asset = AssetId.parse(body.asset) if body.asset else node.catalogue.register(body.metadata)
             sealed = node.catalogue.seal(asset, plaintext, body.policy, custody)
         return _offering(node.catalogue.finish(sealed.capsule_root))
 
@@ -274,20 +309,33 @@ def _hex(text: str) -> bytes:
 
 
 def _problem(_: Request, error: Exception) -> JSONResponse:
-    problem = problem_of(error) or Problem("failed", 500, 2)
-    content = {
-        "type": "about:blank",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": str(error),
-        "exit_status": problem.exit_status,
-        "error": type(error).__name__,
-    }
-    return JSONResponse(content, problem.status, media_type="application/problem+json")
+    return _answer(problem_of(error) or FAILED, str(error), type(error).__name__)
+
+
+def _failed(_: Request, error: Exception) -> JSONResponse:
+    """A fault of this program: its text may hold anything, and stays here."""
+    return _answer(FAILED, "this node failed; its operator finds the reason in its log", type(error).__name__)
+
+
+def _http(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, StarletteHTTPException) else FAILED.status
+    detail = str(error.detail) if isinstance(error, StarletteHTTPException) else ""
+    return _answer(Problem("input", status, 2), detail, type(error).__name__)
 
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:
     faults = error.errors() if isinstance(error, RequestValidationError) else ()
     told = "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults)
-    content = {"type": "about:blank", "title": "input", "status": 400, "detail": told, "exit_status": 2}
-    return JSONResponse(content, 400, media_type="application/problem+json")
+    return _answer(Problem("input", 400, 2), told, type(error).__name__)
+
+
+def _answer(problem: Problem, detail: str, error: str) -> JSONResponse:
+    content = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "exit_status": problem.exit_status,
+        "error": error,
+    }
+    return JSONResponse(content, problem.status, media_type="application/problem+json")

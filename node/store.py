@@ -4,12 +4,14 @@ commit.
 Secrets (one-time keys, result keys, the provider's draft parts) rest sealed under the home's vault key.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import OperationalError
-from sqlmodel import Field, Session, SQLModel, create_engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Field, Session, SQLModel, col, create_engine, delete, func, select
 
 from capsule import canonical
 from capsule.canonical import Json
@@ -41,7 +43,6 @@ class HeldShareRow(SQLModel, table=True):
     position: int
     policy: str
     sealed: bytes
-    accepted: bool = False
 
 
 class OfferingRow(SQLModel, table=True):
@@ -60,6 +61,8 @@ class OfferingRow(SQLModel, table=True):
 
 
 class DecisionRow(SQLModel, table=True):
+    """What this holder last decided on a use; on chain stands what its transaction said."""
+
     __tablename__ = "node_decisions"
     use: str = Field(primary_key=True)
     decided_at: int
@@ -76,7 +79,6 @@ class OrderRow(SQLModel, table=True):
     number: str
     compute_node: str
     placed_at: int
-    result: str = ""
 
 
 class RunRow(SQLModel, table=True):
@@ -94,11 +96,17 @@ class RunRow(SQLModel, table=True):
 
 
 class Store:
-    """The home's database. Every method is one transaction."""
+    """The home's database, mode 0600. Every method is one transaction; raises StoreError when the disk fails."""
 
     def __init__(self, path: Path, vault: VaultKey, entropy: Callable[[int], bytes]) -> None:
+        self._path = path
         self._vault = vault
         self._entropy = entropy
+        try:
+            # SQLite gives its side files the mode of the main one
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreError(path) from error
         self._engine: Engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
         event.listen(self._engine, "connect", _durable)
         try:
@@ -109,15 +117,24 @@ class Store:
                     for row in (DocumentRow, SecretRow, HeldShareRow, OfferingRow, DecisionRow, OrderRow, RunRow)
                 ],
             )
-        except OperationalError as error:
+        except SQLAlchemyError as error:
+            self._engine.dispose()
             raise StoreError(path) from error
 
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session:
+                yield session
+        except SQLAlchemyError as error:
+            raise StoreError(self._path) from error
+
     def save(self, *rows: SQLModel) -> None:
         """Writes rows, each new or in place of its older self, all or none."""
-        with Session(self._engine) as session:
+        with self._session() as session:
             for row in rows:
                 session.merge(row)
             session.commit()
@@ -135,62 +152,62 @@ class Store:
 
     def document(self, kind: str, digest: Bytes32) -> bytes | None:
         """The canonical bytes of a document, or None when this node does not have it."""
-        with Session(self._engine) as session:
+        with self._session() as session:
             row = session.get(DocumentRow, (kind, str(digest)))
             return row.content if row else None
 
     def secret(self, name: str) -> bytes | None:
-        with Session(self._engine) as session:
+        with self._session() as session:
             row = session.get(SecretRow, name)
             return self._vault.open(row.sealed) if row else None
 
     def forget_secrets(self, prefix: str) -> None:
         """Deletes the secrets whose names start with `prefix`."""
-        with Session(self._engine) as session:
-            for row in session.exec(select(SecretRow)):
-                if row.name.startswith(prefix):
-                    session.delete(row)
+        with self._session() as session:
+            session.exec(delete(SecretRow).where(col(SecretRow.name).startswith(prefix, autoescape=True)))
             session.commit()
 
     def held_share(self, deal: Bytes32) -> HeldShareRow | None:
-        with Session(self._engine) as session:
+        with self._session() as session:
             return session.get(HeldShareRow, str(deal))
 
-    def held_shares(self) -> Sequence[HeldShareRow]:
-        with Session(self._engine) as session:
-            return session.exec(select(HeldShareRow).order_by(HeldShareRow.deal)).all()
+    def forget_share(self, deal: Bytes32) -> None:
+        """Deletes the share held under a deal, if there is one."""
+        with self._session() as session:
+            session.exec(delete(HeldShareRow).where(col(HeldShareRow.deal) == str(deal)))
+            session.commit()
 
     def offering(self, capsule_root: Bytes32) -> OfferingRow | None:
-        with Session(self._engine) as session:
+        with self._session() as session:
             return session.get(OfferingRow, str(capsule_root))
 
     def offerings(self) -> Sequence[OfferingRow]:
-        with Session(self._engine) as session:
+        with self._session() as session:
             rows = session.exec(select(OfferingRow)).all()
         return sorted(rows, key=lambda row: (row.asset, row.version))
 
     def decision(self, use: Bytes32) -> DecisionRow | None:
-        with Session(self._engine) as session:
+        with self._session() as session:
             return session.get(DecisionRow, str(use))
 
-    def releases_since(self, time: int) -> int:
-        """How many shares this node released since a unix time."""
-        with Session(self._engine) as session:
-            rows = session.exec(
-                select(DecisionRow).where(DecisionRow.outcome == "released", DecisionRow.decided_at >= time)
+    def releases_since(self, time: int, besides: Bytes32) -> int:
+        """How many shares this node released since a unix time, not counting one for the use `besides`."""
+        with self._session() as session:
+            counted = select(func.count()).where(
+                DecisionRow.outcome == "released", DecisionRow.decided_at >= time, DecisionRow.use != str(besides)
             )
-            return len(rows.all())
+            return session.exec(counted).one()
 
     def order(self, order_hash: Bytes32) -> OrderRow | None:
-        with Session(self._engine) as session:
+        with self._session() as session:
             return session.get(OrderRow, str(order_hash))
 
     def run(self, order_hash: Bytes32) -> RunRow | None:
-        with Session(self._engine) as session:
+        with self._session() as session:
             return session.get(RunRow, str(order_hash))
 
     def unfinished_runs(self) -> Sequence[RunRow]:
-        with Session(self._engine) as session:
+        with self._session() as session:
             return session.exec(select(RunRow).where(RunRow.state != "ended").order_by(RunRow.order_hash)).all()
 
 
@@ -198,4 +215,5 @@ def _durable(connection: object, _: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()

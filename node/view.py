@@ -1,11 +1,13 @@
 """What this node knows of the ledger: final events, folded into the lookups that access, custody and compute need.
 
-Nothing that is not final enters, so nothing has to be undone. The view is rebuilt from the first block at every start;
-decisions re-read the state that they depend on from the chain itself.
+Nothing that is not final enters, so nothing has to be undone. What a fold needs beside the events is read before it,
+so that a chain that fails leaves the view as it was. The view is rebuilt from the first block at every start; decisions
+re-read the state that they depend on from the chain itself. Other threads may refresh at any time: who walks a lookup
+walks a copy of it.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, GrantId, RequestId, UseId
 from capsule.signature import PublicKey
@@ -66,7 +68,7 @@ class LedgerView:
             while self._next_block <= final.number:
                 last = min(self._next_block + BLOCKS_PER_READ - 1, final.number)
                 events = self._ledger.events(self._next_block, last)
-                self._fold(events)
+                self._fold(events, self._times(events))
                 fresh.extend(events)
                 self._next_block = last + 1
             self.final = final
@@ -81,12 +83,12 @@ class LedgerView:
 
     def latest_version(self, asset: AssetId) -> CapsulePublished:
         """The newest published version of an asset; raises UnknownError."""
-        numbers = [number for owner, number in self.versions if owner == asset]
+        numbers = [number for owner, number in tuple(self.versions) if owner == asset]
         return self.version(asset, max(numbers, default=1))
 
     def latest_deal(self, asset: AssetId, version: int) -> CustodyDealt:
         """The deal in force of a version; raises UnknownError."""
-        numbers = [deal for owner, of, deal in self.deals if (owner, of) == (asset, version)]
+        numbers = [deal for owner, of, deal in tuple(self.deals) if (owner, of) == (asset, version)]
         if not numbers:
             raise UnknownError("deal", f"of version {version} of asset {asset}")
         return self.deals[asset, version, max(numbers)]
@@ -109,7 +111,12 @@ class LedgerView:
         """The uses that an order opened, in the order's sequence; empty when it opened none."""
         return tuple(self.uses[use] for use in self.orders.get(order_hash, ()))
 
-    def _fold(self, events: Iterable[Event]) -> None:
+    def _times(self, events: Iterable[Event]) -> dict[int, int]:
+        """Timestamps of the blocks that hold anchors, by block number."""
+        blocks = {event.log.block_number for event in events if isinstance(event, BatchAnchored)}
+        return {number: self._ledger.chain.block(number).timestamp for number in sorted(blocks)}
+
+    def _fold(self, events: Iterable[Event], times: Mapping[int, int]) -> None:
         for event in events:
             match event:
                 case CapsulePublished():
@@ -138,7 +145,7 @@ class LedgerView:
                 case DeviceRotated():
                     self._rotate(event)
                 case BatchAnchored():
-                    self._anchor(event)
+                    self._anchor(event, times[event.log.block_number])
                 case _:
                     pass
 
@@ -149,9 +156,8 @@ class LedgerView:
         kept = (*older, DeviceKey(replaced.key, ends))
         self.device_keys[event.device] = (*kept, DeviceKey(PublicKey(event.suite, event.public_key)))
 
-    def _anchor(self, event: BatchAnchored) -> None:
+    def _anchor(self, event: BatchAnchored, time: int) -> None:
         batch = event.batch
-        time = self._ledger.chain.block(event.log.block_number).timestamp
         self.anchors[event.gateway, event.number] = Anchor(
             event.gateway, event.number, batch.frames_root, batch.size, time
         )
