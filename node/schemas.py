@@ -15,6 +15,7 @@ __all__ = [
     "OfferBody",
     "OrderBody",
     "PlaceBody",
+    "RegisterBody",
     "RequestBody",
     "RetireBody",
     "ShareBody",
@@ -31,15 +32,20 @@ class CustodyBody(Body):
     waiting_seconds: int = Field(default=86_400, ge=0, lt=2**32)
 
 
+class RegisterBody(Body):
+    """`metadata` is kept as a document; only its salted hash goes on chain."""
+
+    metadata: dict[str, Any]
+
+
 class OfferBody(Body):
-    """`path` is a file of the machine that the node runs on; `asset` empty registers a new one."""
+    """`path` is a file of the machine that the node runs on; the policy's target is the asset."""
 
     path: str
     policy: dict[str, Any]
     custody: CustodyBody
-    asset: str = ""
+    asset: str
     media_type: str = ""
-    metadata: dict[str, Any] = Field(default_factory=dict)
     time_column: str = "time"
 
 

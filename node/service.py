@@ -36,6 +36,7 @@ from node.schemas import (
     OfferBody,
     OrderBody,
     PlaceBody,
+    RegisterBody,
     RequestBody,
     RetireBody,
     ShareBody,
@@ -163,7 +164,7 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
         )
         node.catalogue.check(body.policy, custody)
         with read_plaintext(Path(body.path), body.media_type, body.time_column) as plaintext:
-            asset = AssetId.parse(body.asset) if body.asset else node.catalogue.register(body.metadata)
+            asset = AssetId.parse(body.asset)
             sealed = node.catalogue.seal(asset, plaintext, body.policy, custody)
         return _offering(node.catalogue.finish(sealed.capsule_root))
 
@@ -186,6 +187,10 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
     def state(device: str, body: dict[str, Any]) -> Answer:
         node.context.store.put_document("device-statement", DeviceId.parse(device), body)
         return {"device": device}
+
+    @app.post("/v1/assets", status_code=201, dependencies=guard)
+    def register(body: RegisterBody) -> Answer:
+        return {"asset": str(node.catalogue.register(body.metadata))}
 
     @app.get("/v1/assets", dependencies=guard)
     def assets() -> Answer:

@@ -16,14 +16,25 @@ DEFAULT_HOME = Path(".dataspace")
 
 
 @app.command()
+def register(
+    title: Annotated[str, typer.Option(help="A name for people; kept off chain.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register an asset; its policy then names it as its target."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("POST", "/v1/assets", {"metadata": {"title": title}}), as_json)
+
+
+@app.command()
 def offer(
+    asset: Annotated[str, typer.Argument(help="The asset that gets a new version; see 'asset register'.")],
     path: Annotated[Path, typer.Argument(help="Frames exported by a gateway (.frames), CSV or Parquet.")],
     policy: Annotated[Path, typer.Option(help="ODRL policy in JSON-LD.")],
     custodian: Annotated[list[str], typer.Option(help="A custodian's account; repeat in the order of share index.")],
     threshold: Annotated[int, typer.Option(min=1, help="Custodians needed to rebuild the key.")],
     waiting_seconds: Annotated[int, typer.Option(min=0, help="Wait before shares may be gathered anew.")] = 86_400,
-    asset: Annotated[str, typer.Option(help="Publish a new version of this asset.")] = "",
-    title: Annotated[str, typer.Option(help="A name for people; kept off chain.")] = "",
     time_column: Annotated[str, typer.Option(help="Name of the time column of device data.")] = "time",
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
@@ -36,7 +47,6 @@ def offer(
             "policy": json_file(policy),
             "custody": {"custodians": custodian, "threshold": threshold, "waiting_seconds": waiting_seconds},
             "asset": asset,
-            "metadata": {"title": title},
             "time_column": time_column,
         }
         show(node.ask("POST", "/v1/offerings", body), as_json)

@@ -1,11 +1,10 @@
 """Where the demo's readings come from: a CSV file, or a storage-station simulator that says that it is one."""
 
-import csv
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from node.errors import InputRefusedError
+from gateway.errors import ReadingsError
+from gateway.readings import open_readings
 
 __all__ = ["Readings", "readings_from_csv"]
 
@@ -24,29 +23,10 @@ class Readings:
 
 
 def readings_from_csv(path: Path, *, title: str = "", simulated: bool = False) -> Readings:
-    """Looks at a CSV file; its rows are read and checked by the device agent. Raises InputRefusedError."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as text:
-            rows = csv.reader(text)
-            header = next(rows, [])
-            times = [row[0] for row in rows if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputRefusedError(f"{path} can't be read as CSV in UTF-8: {error}") from error
-    if len(header) < 2 or not times:
-        raise InputRefusedError(f"{path} needs a time column, at least one other column, and a row")
-    step = 1.0
-    if len(times) > 1:
-        step = max(1.0, _seconds(path, 3, times[1]) - _seconds(path, 2, times[0]))
-    return Readings(path, title or path.stem, header[0], tuple(header[1:]), len(times), step, simulated)
-
-
-def _seconds(path: Path, line: int, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputRefusedError(f"{path.name} line {line}: {text[:40]!r} is no time; correct the file") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    """Reads a CSV file through, before anything is made of it; raises ReadingsError naming line and column."""
+    source = open_readings(path)
+    times = [row.time for row in source.rows()]
+    if not times:
+        raise ReadingsError(path.name, 2, None, "there is no row of readings under the header")
+    step = times[1] - times[0] if len(times) > 1 else 1
+    return Readings(path, title or path.stem, source.time_column, source.columns, len(times), float(step), simulated)

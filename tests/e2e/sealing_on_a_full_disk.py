@@ -4,6 +4,8 @@ import signal
 import sys
 from pathlib import Path
 
+import typer
+
 from capsule.policy.offer import offer
 from node.catalogue import CustodyPlan
 from node.intake import read_plaintext
@@ -26,4 +28,7 @@ def main() -> None:
             provider.node.catalogue.seal(asset, plaintext, policy, CustodyPlan(custodians, 2))
 
 
-main()
+try:
+    main()
+except typer.Exit as ended:
+    sys.exit(ended.exit_code)

@@ -64,8 +64,9 @@ def test_pin_that_is_none_changes_nothing(home: Organisation, tmp_path: Path) ->
     [
         ("time,power\n2026-01-01 00:00:00,1\n2026-01-01 00:00:10,many\n", "line 3"),
         ("time,power\nyesterday,1\ntoday,2\n", "line 2"),
-        ("time\n1\n", "column"),
-        ("", "column"),
+        ("time\n1\n", "line 1"),
+        ("", "line 1"),
+        ("time,power\n", "line 2"),
     ],
 )
 def test_csv_with_a_bad_row_is_named_and_nothing_is_sent(text: str, told: str, tmp_path: Path) -> None:

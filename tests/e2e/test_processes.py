@@ -127,14 +127,14 @@ def _offer(space: Consortium, enrolled: dict[str, Any]) -> None:
         "--output", "hour:time", "--output", "discharged_kwh:number", "--output", "charged_kwh:number",
         "--output", "group_size:integer",
     )  # fmt: skip
+    space.asset = provider.run("asset", "register", "--title", "station")["asset"]
     space.policy.write_text(json.dumps(_policy(space, made["algorithm"])))
     custodians = [word for name in CUSTODIANS for word in ("--custodian", space[name].account)]
     offered = provider.run(
-        "asset", "offer", str(frames), "--policy", str(space.policy), *custodians, "--threshold", "2",
-        "--waiting-seconds", "0", "--time-column", "at", "--title", "station",
+        "asset", "offer", space.asset, str(frames), "--policy", str(space.policy), *custodians, "--threshold", "2",
+        "--waiting-seconds", "0", "--time-column", "at",
     )  # fmt: skip
     assert offered["stage"] == "delivered"
-    space.asset = offered["asset"]
     wait_until("asset listed", lambda: space.asset in json.dumps(space["buyer"].run("asset", "list")))
 
 
@@ -150,7 +150,7 @@ def _policy(space: Consortium, algorithm: str) -> dict[str, Any]:
         "assigner": f"eip155:{space['provider'].account}",
         "permission": [
             {
-                "target": "urn:dataspace:station",
+                "target": f"urn:dataspace:asset:{space.asset}",
                 "action": "use",
                 "constraint": [
                     one("purpose", "isAnyOf", ["benchmark"]),
