@@ -342,9 +342,7 @@ class Space:
     ) -> Outcome:
         receipt = h("receipt") if receipt is None else receipt
         sender = (compute or self.compute).address
-        return self.access.send(
-            sender, "closeUse", order_hash, completed, 0 if completed else 3, receipt, h("result"), rows
-        )
+        return self.access.send(sender, "closeUse", order_hash, completed, 3, receipt, h("result"), rows)
 
     def counts(self, offer: Offer, buyer: Organisation | None = None) -> tuple[int, int, int]:
         uses, rows, total = self.access.call("countsOf", offer.asset, (buyer or self.buyer).address)

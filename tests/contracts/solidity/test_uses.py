@@ -101,7 +101,7 @@ def test_completing_needs_releases_and_a_receipt(space: Space) -> None:
     space.release(use, space.provider)
     event = space.close(order, rows=12).event("UseClosed")
     assert (event["completed"], event["late"], event["givenBack"], event["rowsOut"]) == (True, False, False, 12)
-    assert (event["receiptHash"], event["resultHash"]) == (h("receipt"), h("result"))
+    assert (event["reason"], event["receiptHash"], event["resultHash"]) == (0, h("receipt"), h("result"))
     stored = space.access.call("useOf", use)
     assert (stored.status, stored.receiptHash, stored.resultHash) == (COMPLETED, h("receipt"), h("result"))
     for completed in (True, False):
