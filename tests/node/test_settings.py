@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +48,5 @@ def test_wrong_settings_are_named(text: str, named: str) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_settings_or_a_settings_error(text: str) -> None:
-    try:
+    with contextlib.suppress(SettingsError):
         Settings.load(text, {})
-    except SettingsError:
-        pass
