@@ -74,6 +74,10 @@ _CATALOGUE: Final = {
         "{account} acted ({event}) without being an active {role}.",
         "{account} 在不具备有效{role}身份时执行了 {event}。",
     ),
+    ("acted-while-paused", _HIGH, _PROVEN, "13"): (
+        "{account} acted ({event}) in block {block}, while access was paused since block {paused}.",
+        "{account} 在第 {block} 块执行了 {event}，而访问自第 {paused} 块起已暂停。",
+    ),
     ("box-key-signature-invalid", _HIGH, _PROVEN, "3"): (
         "The box key of {account} is not signed by its signing key: {reason}.",
         "{account} 的加密公钥没有其签名密钥的有效签名：{reason}。",
@@ -94,6 +98,10 @@ _CATALOGUE: Final = {
     ("pin-mismatch", _CRITICAL, _PROVEN, "3"): (
         "What {event} pins is not what the ledger held: {fields}.",
         "{event} 固定的内容与账本不符：{fields}。",
+    ),
+    ("grant-while-live", _HIGH, _PROVEN, "3"): (
+        "The grant was made by the terms themselves while buyer {buyer} had live grant {live} on the asset.",
+        "该授权由条款自动作出，而买方 {buyer} 对该资产仍持有有效授权 {live}。",
     ),
     ("grant-wider", _CRITICAL, _PROVEN, "3"): (
         "The grant is wider than the terms of its version in: {fields}.",

@@ -28,6 +28,7 @@ from audit.picture import (
     LogHead,
     Opening,
     Participant,
+    Pause,
     Request,
     Revocation,
     Standing,
@@ -103,6 +104,7 @@ class _Folding:
         self._fleets: dict[FleetId, Fleet] = {}
         self._anchors: dict[Address, list[Anchor]] = {}
         self._log_heads: dict[Address, list[LogHead]] = {}
+        self._pauses: list[Pause] = []
         self._orphans: list[Orphan] = []
 
     def take(self, entry: Entry) -> None:
@@ -136,6 +138,7 @@ class _Folding:
             fleets=MappingProxyType(self._fleets),
             anchors=_frozen(self._anchors),
             log_heads=_frozen(self._log_heads),
+            pauses=tuple(self._pauses),
             orphans=tuple(self._orphans),
         )
 
@@ -371,6 +374,13 @@ class _Folding:
         if use is not None:
             self._uses[use.id] = replace(use, expiries=(*use.expiries, Expiry(event.given_back, place)))
 
+    def paused(self, event: ev.AccessPaused, place: Place) -> None:
+        self._pauses.append(Pause(place))
+
+    def unpaused(self, event: ev.AccessUnpaused, place: Place) -> None:
+        if self._pauses and self._pauses[-1].ended is None:
+            self._pauses[-1] = replace(self._pauses[-1], ended=place)
+
     # Devices
 
     def enrolled(self, event: ev.DeviceEnrolled, place: Place) -> None:
@@ -409,7 +419,7 @@ def _frozen(table: dict[_K, list[_V]]) -> Mapping[_K, tuple[_V, ...]]:
     return MappingProxyType({key: tuple(values) for key, values in table.items()})
 
 
-# Events without a handler (Directory entries, pauses) change nothing that a rule reads.
+# Events without a handler (Directory entries) change nothing that a rule reads.
 _HANDLERS: Final[Mapping[type[ev.Event], Callable[[_Folding, Any, Place], None]]] = {
     ev.ParticipantAdmitted: _Folding.admitted,
     ev.RolesChanged: _Folding.standing,
@@ -433,6 +443,8 @@ _HANDLERS: Final[Mapping[type[ev.Event], Callable[[_Folding, Any, Place], None]]
     ev.ShareRefused: _Folding.decided,
     ev.UseClosed: _Folding.closed,
     ev.UseExpired: _Folding.expired,
+    ev.AccessPaused: _Folding.paused,
+    ev.AccessUnpaused: _Folding.unpaused,
     ev.DeviceEnrolled: _Folding.enrolled,
     ev.DevicesEnrolled: _Folding.fleet,
     ev.DeviceRotated: _Folding.rotated,

@@ -33,6 +33,7 @@ __all__ = [
     "LogHead",
     "Opening",
     "Participant",
+    "Pause",
     "Request",
     "Revocation",
     "Standing",
@@ -82,6 +83,11 @@ class Participant:
         """Whether it was active with all of these roles just before the event at `place`."""
         standing = _last(self.standings, place)
         return standing is not None and standing.active and standing.roles & role == role
+
+    def is_active_by(self, time: int) -> bool:
+        """Whether it was active at a time, whatever its roles."""
+        standing = next((standing for standing in reversed(self.standings) if standing.since.time <= time), None)
+        return standing is not None and standing.active
 
     def roles_at(self, place: Place) -> Role:
         """Its roles just before the event at `place`, suspended or not."""
@@ -360,6 +366,14 @@ class LogHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Access was paused from a place on; until `ended`, where it was."""
+
+    since: Place
+    ended: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything that the events say, up to `tip`, and what others claim of it."""
 
@@ -378,6 +392,7 @@ class State:
     fleets: Mapping[FleetId, Fleet]
     anchors: Mapping[Address, tuple[Anchor, ...]]
     log_heads: Mapping[Address, tuple[LogHead, ...]]
+    pauses: tuple[Pause, ...]
     orphans: tuple[Orphan, ...]
 
     def version(self, asset: AssetId, number: int) -> Version | None:

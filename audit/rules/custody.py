@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from audit.entries import Place
 from audit.findings import Finding, Subject, found
@@ -18,7 +18,6 @@ from capsule.decision import REFUSED, RELEASED, SignedDecision, verify_decision
 from capsule.errors import CapsuleError, InputError, ShareError
 from capsule.share import ReleaseContext, open_release
 from capsule.signature import PublicKey
-from contracts.roles import Role
 
 __all__ = [
     "capsule_borrowed",
@@ -141,8 +140,7 @@ def silent_holder(state: State, papers: Papers) -> Iterator[Finding]:
             if index == 0 and not deal.provider_required:
                 continue
             who = state.participants.get(holder)
-            deadline = replace(use.place, time=use.deadline)
-            if holder not in decided and who is not None and who.is_active(deadline, Role(0)):
+            if holder not in decided and who is not None and who.is_active_by(use.deadline):
                 yield found(
                     "silent-holder",
                     Subject("use", str(use.id)),

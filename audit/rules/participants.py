@@ -9,14 +9,14 @@ from typing import Final
 from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Papers
-from audit.picture import State
+from audit.picture import Request, State
 from capsule.box_statement import box_key_statement
 from capsule.errors import CapsuleError
 from capsule.ids import Address, Digest, FleetId
 from capsule.signature import PublicKey
 from contracts.roles import Role, role_names
 
-__all__ = ["box_key_signature_invalid", "log_head_discontinuity", "participant_inactive_acted"]
+__all__ = ["acted_while_paused", "box_key_signature_invalid", "log_head_discontinuity", "participant_inactive_acted"]
 
 _ANY: Final = Role(0)
 _NO_FLEET: Final = FleetId(bytes(32))
@@ -78,26 +78,57 @@ def _asset_acts(state: State) -> Iterator[_Act]:
 
 def _access_acts(state: State) -> Iterator[_Act]:
     for request in state.requests.values():
-        yield _Act(request.buyer, Role.BUYER, "AccessRequested", request.place)
+        yield from _parties(state, request, "AccessRequested", request.place)
     for grant in state.grants.values():
-        yield from _parties(state, grant.id, "AccessGranted", grant.place)
+        yield from _parties(state, state.requests.get(grant.request), "AccessGranted", grant.place)
     for use in state.uses.values():
-        yield from _parties(state, use.grant, "UseOpened", use.place)
+        given = state.grants.get(use.grant)
+        asked = None if given is None else state.requests.get(given.request)
+        yield from _parties(state, asked, "UseOpened", use.place)
         for release in use.releases:
             yield _Act(release.holder, _ANY, "ShareReleased", release.place)
 
 
-def _parties(state: State, grant_id: bytes, event: str, place: Place) -> Iterator[_Act]:
-    grant = state.grants.get(grant_id)  # type: ignore[call-overload]
-    if grant is None:
+def _parties(state: State, request: Request | None, event: str, place: Place) -> Iterator[_Act]:
+    """Buyer, provider and compute node, which request, grant and openUse all check."""
+    if request is None:
         return
-    yield _Act(grant.buyer, Role.BUYER, event, place)
-    asset = state.assets.get(grant.asset)
+    yield _Act(request.buyer, Role.BUYER, event, place)
+    yield _Act(request.compute_node, Role.COMPUTE, event, place)
+    asset = state.assets.get(request.asset)
     if asset is not None:
         yield _Act(asset.provider, Role.PROVIDER, event, place)
-    request = state.requests.get(grant.request)
-    if request is not None:
-        yield _Act(request.compute_node, Role.COMPUTE, event, place)
+
+
+def acted_while_paused(state: State, papers: Papers) -> Iterator[Finding]:
+    """No request, grant, use or release while access is paused."""
+    for act in _pausable(state):
+        for pause in state.pauses:
+            if pause.since < act.place and (pause.ended is None or act.place < pause.ended):
+                yield found(
+                    "acted-while-paused",
+                    Subject("participant", str(act.account)),
+                    act.account,
+                    account=act.account,
+                    event=act.event,
+                    paused=pause.since.block,
+                    block=act.place.block,
+                    transaction=act.place.transaction,
+                )
+
+
+def _pausable(state: State) -> Iterator[_Act]:
+    for request in state.requests.values():
+        yield _Act(request.buyer, _ANY, "AccessRequested", request.place)
+    for grant in state.grants.values():
+        yield _Act(grant.buyer, _ANY, "AccessGranted", grant.place)
+    for use in state.uses.values():
+        yield _Act(use.order.compute_node, _ANY, "UseOpened", use.place)
+    decisions = [decision for use in state.uses.values() for decision in use.decisions]
+    decisions += [decision for opening in state.openings.values() for decision in opening.decisions]
+    for decision in decisions:
+        if decision.released:
+            yield _Act(decision.holder, _ANY, "ShareReleased", decision.place)
 
 
 def box_key_signature_invalid(state: State, papers: Papers) -> Iterator[Finding]:

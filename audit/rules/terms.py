@@ -232,6 +232,9 @@ def terms_violated(state: State, papers: Papers) -> Iterator[Finding]:
         reasons = _violations(state, grant, request, grant.terms)
         if not version.terms.not_before <= grant.place.time < version.terms.not_after:
             reasons.append(f"granted at {grant.place.time}, outside the terms' time")
+        retired = state.assets[grant.asset].retired if grant.asset in state.assets else None
+        if retired is not None and retired < grant.place:
+            reasons.append(f"the asset was retired in block {retired.block}")
         if grant.automatic and not version.terms.automatic_grant:
             reasons.append("granted automatically")
         if reasons:

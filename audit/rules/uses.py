@@ -19,6 +19,7 @@ from capsule.terms import UNLIMITED_U64
 __all__ = [
     "deadline_wrong",
     "give_back_wrong",
+    "grant_while_live",
     "order_mismatch",
     "order_reused",
     "order_signature_invalid",
@@ -163,6 +164,37 @@ def uses_exceeded(state: State, papers: Papers) -> Iterator[Finding]:
                     buyer=grant.buyer,
                 )
                 break
+
+
+def grant_while_live(state: State, papers: Papers) -> Iterator[Finding]:
+    """No automatic grant while its buyer has a live one on the asset: asking again does not reset the counts."""
+    for grant in state.grants.values():
+        if not grant.automatic:
+            continue
+        for other in state.grants.values():
+            mine = (other.asset, other.buyer) == (grant.asset, grant.buyer) and other.place < grant.place
+            if mine and _is_live(state, other, grant.place):
+                yield found(
+                    "grant-while-live",
+                    Subject("grant", str(grant.id)),
+                    grant.buyer,
+                    buyer=grant.buyer,
+                    live=other.id,
+                    block=grant.place.block,
+                )
+                break
+
+
+def _is_live(state: State, grant: Grant, place: Place) -> bool:
+    """Not revoked, not over, and with uses left, just before a place."""
+    if (grant.revoked is not None and grant.revoked.place < place) or place.time >= grant.not_after:
+        return False
+    spent = 0
+    for use in state.uses.values():
+        if use.grant == grant.id and use.place < place:
+            ended = use.ended
+            spent += ended is None or place < ended or _is_rebuildable(state, use, ended)
+    return spent < grant.terms.uses_per_grant
 
 
 def rows_exceeded(state: State, papers: Papers) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from capsule.batch import BatchDocument, IndexEntry
 from capsule.deal import Deal
 from capsule.decision import SignedDecision, sign_decision
 from capsule.frame_receipt import FrameReceipt, sign_frame_receipt
-from capsule.ids import DeviceId, Digest, GrantId, UseId
+from capsule.ids import DeviceId, Digest, GrantId, RequestId, UseId
 from capsule.receipt import SignedReceipt, sign_receipt
 from capsule.tree import leaf_hash, root
 from contracts import events as ev
@@ -100,6 +100,11 @@ def _(honest: History, space: DataSpace) -> Planted:
     return Planted(honest.drop(honest.first(ev.ParticipantReinstated)))
 
 
+@plant("acted-while-paused")
+def _(honest: History, space: DataSpace) -> Planted:
+    return Planted(honest.move(honest.first(ev.AccessPaused), after=honest.first(ev.UseOpened)))
+
+
 @plant("box-key-signature-invalid")
 def _(honest: History, space: DataSpace) -> Planted:
     return Planted(honest.change(honest.first(ev.KeysSet), box_key_signature=bytes(64)))
@@ -160,6 +165,14 @@ def _(honest: History, space: DataSpace) -> Planted:
 def _(honest: History, space: DataSpace) -> Planted:
     event = honest.first(ev.AccessGranted)
     return Planted(honest.change(event, terms=replace(event.terms, uses_per_grant=99)))
+
+
+@plant("grant-while-live")
+def _(honest: History, space: DataSpace) -> Planted:
+    granted = honest.first(ev.AccessGranted, lambda event: event.automatic)
+    requested = honest.first(ev.AccessRequested, lambda event: event.request == granted.request)
+    history = honest.repeat(requested, request=RequestId(OTHER))
+    return Planted(history.repeat(history.same(granted), request=RequestId(OTHER), grant=GrantId(OTHER)))
 
 
 @plant("terms-violated")
