@@ -179,7 +179,7 @@ def _try(organisation: Organisation, *words: str) -> dict[str, Any] | None:
 def _result(space: Consortium, order: str) -> dict[str, Any]:
     out = space.root / f"{order}.json"
     return wait_until(
-        "result", lambda: _try(space["buyer"], "use", "result", order, "--out", str(out)), seconds=90
+        "result", lambda: _try(space["buyer"], "use", "result", order, "--out", str(out)), seconds=240
     )  # fmt: skip
 
 
