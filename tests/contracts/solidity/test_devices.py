@@ -197,3 +197,13 @@ def test_proofs_of_the_capsule_core_hold_on_chain(space: Space, size: int) -> No
         assert probe.call("isIncluded", leaf, index, size, proof, root)
         for wrong in (index + 1, index + size):
             assert not probe.call("isIncluded", leaf, wrong, size, proof, root)
+
+
+def test_a_root_made_to_fit_a_proof_of_another_length_is_refused(space: Space) -> None:
+    probe = space.chain.deploy("Libraries", sender=space.operator.address)
+    leaf, other = tree.leaf_hash(b"leaf"), tree.leaf_hash(b"other")
+    left, right = (sha256(b"\x01" + a + b).digest() for a, b in ((leaf, other), (other, leaf)))
+    for root, index, size in ((right, 0, 1), (left, 0, 1), (left, 0, 4), (right, 1, 3)):
+        assert not probe.call("isIncluded", leaf, index, size, [other], root)
+    for root, index in ((left, 0), (right, 1)):
+        assert probe.call("isIncluded", leaf, index, 2, [other], root)
