@@ -218,7 +218,7 @@ def test_any_retold_value_is_found_under_trust(evidence: bytes, trust: Trust) ->
     documents = [path for path in every if path[0] == "documents"]
     picks = random.Random(6)
     chosen = [path for path in every if path[0] not in ("logs", "documents")]
-    chosen += picks.sample(logs, 24) + picks.sample(documents, 9)
+    chosen += picks.sample(logs, 16) + picks.sample(documents, 6)
     for path in chosen:
         changed = retold(evidence, lambda document, path=path: alter(document, path))
         try:

@@ -17,7 +17,7 @@ from tests.sim.histories import history_of
 
 # Seeds that once showed a false finding go here too.
 SEEDS = (9, 11)
-STEPS = 45
+STEPS = 25
 
 
 class Wanderer:
@@ -133,5 +133,5 @@ def test_random_honest_history_has_no_findings(seed: int, tmp_path: Path) -> Non
     history = history_of(space)
     space.close()
 
-    assert len(history.entries) > 70
+    assert len(history.entries) > 55
     assert history.findings() == ()
