@@ -1,16 +1,16 @@
 """The port to a cipher library: the four primitives of suite SM4-GCM-SM3, and the known answers that prove one.
 
 Keys are 16 bytes for SM4 and of any length for HMAC; nonces 12 bytes; tags the full 16, appended to the ciphertext.
-A provider writes no cipher of its own.
+A provider writes no cipher of its own. The calls with `_into` may run in several threads at once.
 """
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
-from capsule.errors import CipherUnavailableError, OpenError
+from capsule.errors import CipherUnavailableError, InputError, OpenError
 
-__all__ = ["KEY_SIZE", "NONCE_SIZE", "TAG_SIZE", "Cipher", "self_test"]
+__all__ = ["KEY_SIZE", "NONCE_SIZE", "TAG_SIZE", "Cipher", "check_sizes", "self_test"]
 
 KEY_SIZE: Final = 16
 NONCE_SIZE: Final = 12
@@ -26,12 +26,24 @@ class Cipher(Protocol):
     @property
     def version(self) -> str: ...
 
-    def sm4_gcm_seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
+    def sm4_gcm_seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes | memoryview) -> bytes:
         """Ciphertext and tag."""
         ...
 
-    def sm4_gcm_open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
+    def sm4_gcm_open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes | memoryview) -> bytes:
         """Plaintext, after its tag was checked; OpenError otherwise."""
+        ...
+
+    def sm4_gcm_seal_into(
+        self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes | memoryview, sealed: memoryview
+    ) -> None:
+        """Writes ciphertext and tag to `sealed`, which has 16 bytes more than the plaintext."""
+        ...
+
+    def sm4_gcm_open_into(
+        self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes | memoryview, plaintext: memoryview
+    ) -> None:
+        """Writes the plaintext, 16 bytes fewer than `sealed`; where the tag is wrong, zeros, and raises OpenError."""
         ...
 
     def sm3(self, data: bytes) -> bytes:
@@ -45,6 +57,14 @@ class Cipher(Protocol):
     def hkdf_sm3(self, key: bytes, salt: bytes, info: bytes, length: int) -> bytes:
         """RFC 5869 with HMAC-SM3, extract and expand."""
         ...
+
+
+def check_sizes(key: bytes, nonce: bytes, short: int, long: int) -> None:
+    """InputError unless key and nonce have their sizes, and the sealed text of `long` bytes a tag more than `short`."""
+    if len(key) != KEY_SIZE or len(nonce) != NONCE_SIZE:
+        raise InputError(f"SM4-GCM takes a key of {KEY_SIZE} and a nonce of {NONCE_SIZE} bytes")
+    if long - short != TAG_SIZE:
+        raise InputError(f"a sealed text has {TAG_SIZE} bytes more than its plaintext, not {long - short}")
 
 
 # RFC 8998, appendix A.1
@@ -71,9 +91,14 @@ def self_test(cipher: Cipher) -> Cipher:
     inner = cipher.sm3(bytes(byte ^ 0x36 for byte in padded) + b"message")
     hmac = cipher.sm3(bytes(byte ^ 0x5C for byte in padded) + inner)
     extracted = cipher.hmac_sm3(b"salt", key)
+    sealed, opened = memoryview(bytearray(len(_GCM_SEALED))), memoryview(bytearray(len(_GCM_PLAIN)))
+    cipher.sm4_gcm_seal_into(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_PLAIN, sealed)
+    cipher.sm4_gcm_open_into(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_SEALED, opened)
     answers = (
         (cipher.sm4_gcm_seal(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_PLAIN), _GCM_SEALED, "SM4-GCM seal"),
         (cipher.sm4_gcm_open(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_SEALED), _GCM_PLAIN, "SM4-GCM open"),
+        (sealed, _GCM_SEALED, "SM4-GCM seal into a buffer"),
+        (opened, _GCM_PLAIN, "SM4-GCM open into a buffer"),
         (cipher.sm3(b"abc"), _SM3_ABC, "SM3"),
         (cipher.hmac_sm3(key, b"message"), hmac, "HMAC-SM3"),
         (cipher.hkdf_sm3(key, b"salt", b"info", 16), cipher.hmac_sm3(extracted, b"info\x01")[:16], "HKDF-HMAC-SM3"),
@@ -81,8 +106,16 @@ def self_test(cipher: Cipher) -> Cipher:
     for computed, known, primitive in answers:
         if computed != known:
             raise CipherUnavailableError(f"{cipher.name} {cipher.version} computes {primitive} wrongly")
-    try:
-        cipher.sm4_gcm_open(_GCM_KEY, _GCM_NONCE, _GCM_AAD, _GCM_SEALED[:-1] + bytes([_GCM_SEALED[-1] ^ 1]))
-    except OpenError:
-        return cipher
-    raise CipherUnavailableError(f"{cipher.name} {cipher.version} opens a changed SM4-GCM text")
+    changed = _GCM_SEALED[:-1] + bytes([_GCM_SEALED[-1] ^ 1])
+    for attempt in (
+        lambda: cipher.sm4_gcm_open(_GCM_KEY, _GCM_NONCE, _GCM_AAD, changed),
+        lambda: cipher.sm4_gcm_open_into(_GCM_KEY, _GCM_NONCE, _GCM_AAD, changed, opened),
+    ):
+        try:
+            attempt()
+        except OpenError:
+            continue
+        raise CipherUnavailableError(f"{cipher.name} {cipher.version} opens a changed SM4-GCM text")
+    if any(opened):
+        raise CipherUnavailableError(f"{cipher.name} {cipher.version} leaves plaintext of a changed SM4-GCM text")
+    return cipher

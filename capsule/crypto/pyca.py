@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from capsule.crypto.cipher import KEY_SIZE, NONCE_SIZE, TAG_SIZE
+from capsule.crypto.cipher import KEY_SIZE, NONCE_SIZE, TAG_SIZE, check_sizes
 from capsule.errors import CipherUnavailableError, InputError, OpenError
 
 __all__ = ["PycaCipher"]
@@ -28,12 +28,12 @@ class PycaCipher:
     name: Final = "cryptography"
     version: Final = cryptography.__version__
 
-    def sm4_gcm_seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
+    def sm4_gcm_seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes | memoryview) -> bytes:
         encryptor = _context(key, nonce).encryptor()
         encryptor.authenticate_additional_data(aad)
         return encryptor.update(plaintext) + encryptor.finalize() + encryptor.tag
 
-    def sm4_gcm_open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
+    def sm4_gcm_open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes | memoryview) -> bytes:
         if len(sealed) < TAG_SIZE:
             raise OpenError
         decryptor = _context(key, nonce).decryptor()
@@ -44,6 +44,27 @@ class PycaCipher:
             return plaintext + decryptor.finalize_with_tag(bytes(view[-TAG_SIZE:]))
         except InvalidTag:
             raise OpenError from None
+
+    def sm4_gcm_seal_into(
+        self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes | memoryview, sealed: memoryview
+    ) -> None:
+        check_sizes(key, nonce, len(plaintext), len(sealed))
+        encryptor = _context(key, nonce).encryptor()
+        encryptor.authenticate_additional_data(aad)
+        # through a copy: update_into wants room for a block more than it writes
+        sealed[:-TAG_SIZE] = encryptor.update(plaintext)
+        encryptor.finalize()
+        sealed[-TAG_SIZE:] = encryptor.tag
+
+    def sm4_gcm_open_into(
+        self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes | memoryview, plaintext: memoryview
+    ) -> None:
+        check_sizes(key, nonce, len(plaintext), len(sealed))
+        try:
+            plaintext[:] = self.sm4_gcm_open(key, nonce, aad, sealed)
+        except OpenError:
+            plaintext[:] = bytes(len(plaintext))
+            raise
 
     def sm3(self, data: bytes) -> bytes:
         digest = hashes.Hash(_SM3)

@@ -18,13 +18,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from capsule.crypto.provider import provider
+from capsule.crypto.provider import choose
 from capsule.ids import Digest
 from node.errors import RuntimeRefusedError, UnprotectedError
 from node.runtime.confine import Loader, bind_to_parent, confine
 from node.runtime.execution import execute
 from node.runtime.measurement import measure
-from node.runtime.protocol import PROBE, Broken, Limits, Message, Outcome, Ready, Refused
+from node.runtime.protocol import CIPHER_PROVIDER, PROBE, Broken, Limits, Message, Outcome, Ready, Refused
 from node.runtime.wire import read_job, write_message
 
 __all__ = ["main"]
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
     parent, capsules = int(arguments[0]), arguments[1:]
     try:
         bind_to_parent(parent)
+        # loaded and tested before the process is shut in; the measurement names it
+        choose(os.environ.get(CIPHER_PROVIDER, ""))
         if list(capsules) == [PROBE]:
             _shut_in(measure(allow_unprotected=False).digest, Limits(), allow_unprotected=True, loader=loader)
             return 0
@@ -62,7 +64,6 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
 
 def _shut_in(measurement: Digest, limits: Limits, *, allow_unprotected: bool, loader: Loader) -> Ready:
     """Loads what loads late, leaves the working directory, and closes the door."""
-    provider()
     pa.enable_signal_handlers(False)  # its handlers would make a pipe for every file that is read
     sys.stdin.close()
     os.chdir("/")

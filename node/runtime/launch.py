@@ -1,9 +1,9 @@
 """The compute node's side of a run: starts the runtime, hands it a job, takes its outcome, and ends it.
 
-Invariants: the runtime gets the job, read-only descriptors of the capsules, and nothing else (no environment, no other
-descriptor, no error stream); it is a session of its own and is killed when its time or its output is used up, when this
-process dies, and before `run` returns. What it sends is hostile until checked: ids that this side did not give it, and
-texts outside the fixed lists, end the run as failed.
+Invariants: the runtime gets the job, read-only descriptors of the capsules, and nothing else (no environment of this
+process, no other descriptor, no error stream); it is a session of its own and is killed when its time or its output is
+used up, when this process dies, and before `run` returns. What it sends is hostile until checked: ids that this side
+did not give it, and texts outside the fixed lists, end the run as failed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+from capsule.crypto.provider import provider
 from capsule.errors import FormatError, InputError
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError, UnprotectedError
 from node.runtime.protocol import (
+    CIPHER_PROVIDER,
     PROBE,
     Broken,
     Completed,
@@ -185,7 +187,7 @@ def _process(command: Sequence[str], passed: Sequence[int], message: bytes, *, s
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, CIPHER_PROVIDER: provider().name},
             cwd=_ROOT,
             pass_fds=tuple(passed),
             start_new_session=True,

@@ -1,7 +1,9 @@
-"""What a runtime is made of, as one digest: its code, its libraries, its interpreter, its confinement.
+"""What a runtime is made of, as one digest: its code, its libraries, its interpreter, its cipher
+provider, its confinement.
 
-Deterministic: one installation gives one measurement, wherever it stands and whenever it is asked. The compute node
-names it when it opens a use, the runtime again in its outcome. Both are the compute node's word: level `software`.
+Deterministic: one installation and cipher provider give one measurement, wherever it stands and whenever it is asked.
+The compute node names it when it opens a use, the runtime again in its outcome. Both are the compute node's word: level
+`software`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from capsule.canonical import Json
+from capsule.crypto.provider import provider
 from capsule.digest import document_digest
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError
@@ -23,6 +26,7 @@ __all__ = ["DEPENDENCIES", "Measurement", "measure"]
 
 DEPENDENCIES: Final = (
     "cbor2",
+    "cffi",
     "cryptography",
     "duckdb",
     "eth-utils",
@@ -62,12 +66,14 @@ def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
         dependencies: dict[str, Json] = {name: metadata.version(name) for name in DEPENDENCIES}
     except (OSError, metadata.PackageNotFoundError) as exc:
         raise RuntimeFailedError(f"the runtime can't be measured ({type(exc).__name__}); install it again") from exc
+    cipher = provider()
     document: dict[str, Json] = {
         "kind": "dataspace/measurement",
         "version": 1,
         "files": files,
         "dependencies": dependencies,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cipher": f"{cipher.name} {cipher.version}",
         "machine": platform.machine(),
         "confinement": dict(confine.CONFIGURATION),
         "engine": dict(engine.CONFIGURATION),

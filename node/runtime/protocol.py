@@ -21,6 +21,7 @@ from capsule.receipt import GUARD_PASSED, SourceVerdict
 from capsule.source import Anchor, DeviceKey
 
 __all__ = [
+    "CIPHER_PROVIDER",
     "MAX_CAPSULES",
     "MISSING",
     "PROBE",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 MAX_CAPSULES: Final = 16
+CIPHER_PROVIDER: Final = "DATASPACE_CIPHER_PROVIDER"
+"""The environment variable that names the cipher provider: this process's choice, which its runtimes share."""
+
 PROBE: Final = "probe"
 """Stands for the capsules in the arguments of a runtime that shall only shut itself in."""
 

@@ -39,7 +39,7 @@ def test_errors_have_one_root_and_end_in_error() -> None:
 SURFACE = {
     "capsule.box": {"BoxKey", "seal_to"},
     "capsule.canonical": {"MAX_DEPTH", "Json", "decode", "encode"},
-    "capsule.crypto.provider": {"provider"},
+    "capsule.crypto.provider": {"PROVIDERS", "choose", "load", "provider"},
     "capsule.digest": {"Domain", "document_digest", "tagged"},
     "capsule.opening": {"CapsuleReader", "Level", "Verified", "inspect", "verify"},
     "capsule.policy.compiler": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from capsule.crypto.provider import PROVIDERS, choose, provider
+from capsule.errors import CipherUnavailableError
 from node.errors import RuntimeFailedError
+from node.runtime.launch import probe
 from node.runtime.measurement import DEPENDENCIES, measure
 
 ROOT = Path(__file__).parents[3]
@@ -67,6 +71,22 @@ def test_the_document_says_what_was_measured() -> None:
     assert set(document["dependencies"]) == set(DEPENDENCIES)  # type: ignore[arg-type]
     assert "node/runtime/confine.py" in document["files"]  # type: ignore[operator]
     assert "open" not in document["confinement"]["seccomp"]  # type: ignore[index, call-overload, operator]
+
+
+def test_the_cipher_provider_is_part_of_it() -> None:
+    before = provider()
+    try:
+        found = {}
+        for name in PROVIDERS:
+            with contextlib.suppress(CipherUnavailableError):
+                cipher = choose(name)
+                measured = measure(allow_unprotected=False)
+                assert measured.document["cipher"] == f"{name} {cipher.version}"  # type: ignore[index, call-overload]
+                assert probe().measurement == measured.digest
+                found[name] = measured.digest
+    finally:
+        choose(before.name)
+    assert len(set(found.values())) == len(found) > 0
 
 
 def test_an_installation_with_a_part_missing_is_said(copy: Path) -> None:
