@@ -40,7 +40,7 @@ def serve(home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption
         config = uvicorn.Config(build_app(gateway, api.token), settings.host, settings.port, log_level="warning")
         api.write(home / "api.json")
         try:
-            err.print(f"gateway {gateway.account} at {api.url}", markup=False)
+            err.print(f"gateway {gateway.account} at {api.url}", markup=False, soft_wrap=True)
             uvicorn.Server(config).run()
         finally:
             (home / "api.json").unlink(missing_ok=True)

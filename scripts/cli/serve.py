@@ -38,7 +38,7 @@ def serve(home: HomeOption = Path(".dataspace"), passphrase_file: PassphraseFile
         api.write(node.context.home.api_file)
         worker.start()
         try:
-            err.print(f"node of {node.context.account} at {api.url}; chain view: {view}", markup=False)
+            err.print(f"node of {node.context.account} at {api.url}; chain view: {view}", markup=False, soft_wrap=True)
             server.run()
         finally:
             stop.set()
@@ -56,4 +56,4 @@ def _work(node: Node, stop: threading.Event, seconds: float) -> None:
         except (CapsuleError, LedgerError, NodeError) as error:
             if str(error) != said:
                 said = str(error)
-                err.print(f"waiting: {said}", markup=False)
+                err.print(f"waiting: {said}", markup=False, soft_wrap=True)

@@ -25,9 +25,9 @@ ROLES = {
     "gateway": "gateway",
     "regulator": "regulator",
 }
-SQL = """SELECT date_trunc('hour', at) AS hour, sum(greatest(power, 0)) * 10 / 3600 AS discharged_kwh,
+SQL = """SELECT date_trunc('hour', moment) AS hour, sum(greatest(power, 0)) * 10 / 3600 AS discharged_kwh,
 sum(greatest(-power, 0)) * 10 / 3600 AS charged_kwh, count(*) AS group_size
-FROM readings GROUP BY ROLLUP (date_trunc('hour', at)) ORDER BY hour NULLS LAST"""
+FROM readings GROUP BY ROLLUP (date_trunc('hour', moment)) ORDER BY hour NULLS LAST"""
 
 
 @dataclass
@@ -98,7 +98,7 @@ def _readings(root: Path) -> Path:
     path = root / "station.csv"
     rows = [f"2026-01-01 00:{second // 60:02}:{second % 60:02},{(second * 37) % 500 - 200},{50 + second / 100}"
             for second in range(ROWS)]  # fmt: skip
-    path.write_text("at,power,soc\n" + "\n".join(rows) + "\n")
+    path.write_text("moment,power,soc\n" + "\n".join(rows) + "\n")
     return path
 
 
@@ -132,7 +132,7 @@ def _offer(space: Consortium, enrolled: dict[str, Any]) -> None:
     custodians = [word for name in CUSTODIANS for word in ("--custodian", space[name].account)]
     offered = provider.run(
         "asset", "offer", space.asset, str(frames), "--policy", str(space.policy), *custodians, "--threshold", "2",
-        "--waiting-seconds", "0", "--time-column", "at",
+        "--waiting-seconds", "0", "--time-column", "moment",
     )  # fmt: skip
     assert offered["stage"] == "delivered"
     wait_until("asset listed", lambda: space.asset in json.dumps(space["buyer"].run("asset", "list")))
