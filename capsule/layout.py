@@ -16,7 +16,7 @@ from capsule.ids import Digest
 from capsule.suite import SLOT_SIZE, TAG_SIZE
 from capsule.tree import leaf_hash
 
-__all__ = ["LEADING_LEAVES", "MAGIC", "MAX_SIGNATURE_SIZE", "Layout", "read_exactly", "read_layout"]
+__all__ = ["LEADING_LEAVES", "MAGIC", "MAX_SIGNATURE_SIZE", "Layout", "read_exactly", "read_into", "read_layout"]
 
 MAGIC: Final = b"dsc1\r\n\x1a\n"
 MAX_SIGNATURE_SIZE: Final = 512
@@ -98,3 +98,23 @@ def read_exactly(stream: BinaryIO, length: int) -> bytes:
     if len(parts) != length:
         raise FormatError("capsule is cut off")
     return bytes(parts)
+
+
+def read_into(stream: BinaryIO, target: memoryview) -> None:
+    """Fills `target`, also from streams that return fewer bytes at a time; FormatError when they end before."""
+    filled = 0
+    while filled < len(target):
+        count = _read_some(stream, target[filled:])
+        if not count:
+            raise FormatError("capsule is cut off")
+        filled += count
+
+
+def _read_some(stream: BinaryIO, target: memoryview) -> int:
+    try:
+        count: int = stream.readinto(target)  # type: ignore[attr-defined]
+    except (AttributeError, NotImplementedError):  # a stream that only gives bytes
+        data = stream.read(len(target))
+        count = len(data)
+        target[:count] = data
+    return count

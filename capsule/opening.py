@@ -7,22 +7,22 @@ what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import SEEK_CUR, SEEK_END, BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from capsule.chunks import Run, hashed, no_progress, opened
 from capsule.digest import Domain
 from capsule.errors import FormatError, InputError, OpenError, VerificationError
 from capsule.header import Header, header_digest
 from capsule.ids import Digest
 from capsule.key import DataKey
-from capsule.layout import Layout, read_exactly, read_layout
+from capsule.layout import Layout, read_layout
 from capsule.leaves import LeafHashes
 from capsule.signature import PublicKey
-from capsule.suite import open_chunk, open_slot
-from capsule.tree import leaf_hash
+from capsule.suite import TAG_SIZE, open_slot
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -53,6 +53,10 @@ def inspect(stream: BinaryIO) -> Header:
     return read_layout(stream).header
 
 
+def _forget(_: bytes) -> None:
+    pass
+
+
 def verify(
     stream: BinaryIO,
     *,
@@ -60,8 +64,15 @@ def verify(
     signer_key: PublicKey | None = None,
     root_signature: bytes | None = None,
     domain: Domain | None = None,
+    workers: int = 1,
+    known: bytes = b"",
+    found: Callable[[bytes], None] = _forget,
 ) -> Verified:
     """Reads a capsule through without a key and checks all that is given.
+
+    `found` hears the leaf hashes of the chunks as they are read, some at a time, 32 bytes each; given back as `known`,
+    they spare a later call to read those chunks of the same seekable file again. Whoever can write what is kept of them
+    can vouch for chunks, so it belongs to the caller alone.
 
     `root` is the one on chain; `signer_key` the provider's, which checks the header's signature and, where given,
     `root_signature`. Without root and root signature the level says `header only`, since a signed header vouches for
@@ -71,7 +82,7 @@ def verify(
         raise InputError("a signature is checked with the provider's key and the ledger's domain")
     # 1. The file is whole: exactly the bytes that its header says.
     layout = read_layout(stream)
-    leaves = _hash_all(stream, layout)
+    leaves = _hash_all(stream, layout, workers, known, found)
     if stream.read(1):
         raise FormatError("capsule has bytes after its last chunk")
     computed = leaves.root
@@ -95,7 +106,8 @@ class CapsuleReader:
 
     With `root`, the capsule is checked against it before anything is decrypted: by `leaves` from its side file where
     given, else by reading it through once. With `policy_hash`, the header must name that policy. A stream that can't
-    seek is read once, from front to back, and takes a `root` only with `leaves`.
+    seek is read once, from front to back, and takes a `root` only with `leaves`. Chunks are hashed and opened by
+    `workers` threads.
 
     Raises FormatError when it is no capsule or has the wrong length, VerificationError for root and policy, OpenError
     for the key.
@@ -109,8 +121,10 @@ class CapsuleReader:
         root: Digest | None = None,
         policy_hash: Digest | None = None,
         leaves: LeafHashes | None = None,
+        workers: int = 1,
     ) -> None:
         self._stream = stream
+        self._workers = workers
         self._seekable = stream.seekable()
         self._base = stream.seek(0, SEEK_CUR) if self._seekable else 0
         self._next = 0
@@ -136,44 +150,74 @@ class CapsuleReader:
 
     def chunks(self) -> Iterator[bytes]:
         """The plaintext, chunk by chunk; OpenError at the first that does not open."""
-        for index in range(self.header.chunk_count):
-            yield self._chunk(index)
+        for run in self._runs(range(self.header.chunk_count)):
+            yield from map(bytes, run.plaintexts)
 
     def read_all(self) -> bytes:
         """The whole plaintext."""
-        return b"".join(list(self.chunks()))
+        return b"".join(self.chunks())
 
     def read_range(self, begin: int, end: int) -> bytes:
         """Plaintext from `begin` until before `end`; opens only the chunks that hold it."""
-        if not 0 <= begin <= end <= self.header.plaintext_size:
-            raise InputError(f"no bytes {begin} to {end} in a plaintext of {self.header.plaintext_size}")
-        if begin == end:
-            return b""
-        size = self.header.chunk_size
-        first = begin // size
-        opened = b"".join([self._chunk(index) for index in range(first, (end - 1) // size + 1)])
-        return opened[begin - first * size : end - first * size]
+        return b"".join([bytes(part) for part in self._parts(begin, end)])
+
+    def copy_to(
+        self,
+        sink: BinaryIO,
+        begin: int = 0,
+        end: int | None = None,
+        *,
+        progress: Callable[[int], None] = no_progress,
+    ) -> int:
+        """Writes plaintext from `begin` until before `end`, and returns how many bytes, in constant memory.
+
+        What was written is good only when the call returned: OpenError comes at the first chunk that does not open.
+        """
+        done = 0
+        for part in self._parts(begin, self.header.plaintext_size if end is None else end):
+            sink.write(part)
+            done += len(part)
+            progress(done)
+        return done
 
     def stream(self) -> BinaryIO:
         """The plaintext as a file to read and seek in; holds one chunk at a time."""
         return cast(BinaryIO, BufferedReader(_PlaintextStream(self)))
 
-    def _chunk(self, index: int) -> bytes:
-        last = index == self.header.chunk_count - 1
+    def _parts(self, begin: int, end: int) -> Iterator[memoryview]:
+        """The range, a part of a chunk at a time, each valid until the next."""
+        if not 0 <= begin <= end <= self.header.plaintext_size:
+            raise InputError(f"no bytes {begin} to {end} in a plaintext of {self.header.plaintext_size}")
+        size = self.header.chunk_size
+        whole = (begin, end) == (0, self.header.plaintext_size)
+        # an empty plaintext has one chunk, whose tag counts; an empty range of another needs none
+        chunks = range(self.header.chunk_count) if whole else range(begin // size, -(-end // size))
+        if begin == end and not whole:
+            return
+        for run in self._runs(chunks):
+            for index, plaintext in enumerate(run.plaintexts, run.first):
+                at = index * size
+                yield plaintext[max(begin - at, 0) : max(end - at, 0)]
+
+    def _runs(self, chunks: range) -> Iterator[Run]:
+        layout = self._layout
         if self._seekable:
-            self._stream.seek(self._base + self._layout.offset(index))
-        elif index != self._next:
+            self._stream.seek(self._base + layout.offset(chunks.start))
+        elif chunks.start != self._next:
             raise InputError("a stream that can't seek is read once, from front to back")
-        self._next = index + 1
+        self._next = chunks.stop
+        leaves = None
+        if self._leaves is not None:
+            packed, before = self._leaves.packed, len(layout.leaves)
+            leaves = packed[32 * (before + chunks.start) : 32 * (before + chunks.stop)]
         try:
-            sealed = read_exactly(self._stream, self._layout.sealed_length(index))
+            for run in opened(self._stream, self.header, self._content_key, chunks, leaves, self._workers):
+                last = run.first + len(run.views) == self.header.chunk_count
+                if last and not self._seekable and self._stream.read(1):
+                    raise OpenError
+                yield run
         except FormatError:
             raise OpenError from None
-        if self._leaves is not None and leaf_hash(sealed) != self._leaves[len(self._layout.leaves) + index]:
-            raise OpenError
-        if last and not self._seekable and self._stream.read(1):
-            raise OpenError
-        return open_chunk(self._content_key, self.header.capsule_id, index, last, sealed)
 
     def _rooted(self, root: Digest | None, leaves: LeafHashes | None) -> LeafHashes | None:
         if root is None:
@@ -185,7 +229,7 @@ class CapsuleReader:
             if not self._seekable:
                 raise InputError("a stream that can't seek needs leaf hashes to be checked against a root")
             self._stream.seek(self._base + layout.body)
-            leaves = _hash_all(self._stream, layout)
+            leaves = _hash_all(self._stream, layout, self._workers)
         _same_root(leaves.root, root)
         if len(leaves) != len(layout.leaves) + layout.header.chunk_count or tuple(leaves[:3]) != layout.leaves:
             raise VerificationError("capsule is not the one with this root", f"root {root}")
@@ -230,11 +274,22 @@ class _PlaintextStream(RawIOBase):
         return len(part)
 
 
-def _hash_all(stream: BinaryIO, layout: Layout) -> LeafHashes:
-    """Leaf hashes of a capsule whose chunks the stream stands before; reads it once."""
-    packed = bytearray(b"".join(layout.leaves))
-    for index in range(layout.header.chunk_count):
-        packed += leaf_hash(read_exactly(stream, layout.sealed_length(index)))
+def _hash_all(
+    stream: BinaryIO, layout: Layout, workers: int, known: bytes = b"", found: Callable[[bytes], None] = _forget
+) -> LeafHashes:
+    """Leaf hashes of a capsule whose chunks the stream stands before; reads once those that are not known."""
+    header = layout.header
+    first, rest = divmod(len(known), 32)
+    if rest or first > header.chunk_count:
+        raise InputError("what is known of this capsule's chunks is not of this capsule")
+    if first and not stream.seekable():
+        raise InputError("a stream that can't seek is read through")
+    if first:
+        stream.seek(min(first * header.chunk_size, header.plaintext_size) + first * TAG_SIZE, SEEK_CUR)
+    packed = bytearray(b"".join(layout.leaves) + known)
+    for run in hashed(stream, header, workers, first):
+        packed += run.leaves
+        found(run.leaves)
     return LeafHashes(packed=bytes(packed))
 
 

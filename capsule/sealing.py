@@ -5,22 +5,22 @@ What is written is a capsule only when `seal` returned; until then throw the sin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from io import SEEK_CUR, SEEK_END, SEEK_SET
 from typing import BinaryIO
 
 from capsule.canonical import Json
+from capsule.chunks import Run, hashed, no_progress, sealed
 from capsule.digest import Domain
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.header import CAPSULE_ID_SIZE, DEFAULT_CHUNK_SIZE, BatchRef, Header, header_digest
 from capsule.ids import Address, AssetId, DeviceId, Digest
 from capsule.key import DataKey, key_commitment
-from capsule.layout import Layout, read_exactly, read_layout
+from capsule.layout import Layout, read_layout
 from capsule.leaves import LeafHashes, SideFile
 from capsule.signature import Signer
-from capsule.suite import CONTENT_KEY_SIZE, open_slot, seal_chunk, seal_slot
-from capsule.tree import leaf_hash
+from capsule.suite import CONTENT_KEY_SIZE, open_slot, seal_slot
 
 __all__ = ["RebindPlan", "SealPlan", "Sealed", "rebind", "seal"]
 
@@ -77,11 +77,15 @@ def seal(
     data_key: DataKey,
     domain: Domain,
     entropy: Callable[[int], bytes],
+    *,
+    workers: int = 1,
+    progress: Callable[[int], None] = no_progress,
 ) -> Sealed:
     """Writes a capsule of what `source` holds from its position on.
 
-    `signer` holds the provider's signing key; capsule id and content key come from `entropy`. Raises InputError when
-    the source has more or fewer bytes than the plan says.
+    `signer` holds the provider's signing key; capsule id and content key come from `entropy`. Chunks are sealed by
+    `workers` threads; `progress` hears how many bytes of plaintext are done. Raises InputError when the source has more
+    or fewer bytes than the plan says.
     """
     header = Header(
         capsule_id=_drawn(entropy, CAPSULE_ID_SIZE),
@@ -101,18 +105,14 @@ def seal(
     content_key = _drawn(entropy, CONTENT_KEY_SIZE)
     layout = _lay_out(header, signer, data_key, content_key, domain)
 
-    def chunks() -> Iterable[bytes]:
-        last = header.chunk_count - 1
-        for index in range(header.chunk_count):
-            try:
-                plaintext = read_exactly(source, header.chunk_length(index))
-            except FormatError as exc:
-                raise InputError(f"source holds fewer than {header.plaintext_size} bytes") from exc
-            yield seal_chunk(content_key, header.capsule_id, index, index == last, plaintext)
-        if source.read(1):
-            raise InputError(f"source holds more than {header.plaintext_size} bytes")
-
-    return _write(layout, chunks(), sink, signer, domain)
+    runs = sealed(source, header, content_key, workers)
+    try:
+        written = _write(layout, runs, sink, signer, domain, progress)
+    except FormatError as exc:
+        raise InputError(f"source holds fewer than {header.plaintext_size} bytes") from exc
+    if source.read(1):
+        raise InputError(f"source holds more than {header.plaintext_size} bytes")
+    return written
 
 
 def rebind(
@@ -125,6 +125,8 @@ def rebind(
     domain: Domain,
     *,
     root: Digest | None = None,
+    workers: int = 1,
+    progress: Callable[[int], None] = no_progress,
 ) -> Sealed:
     """Puts a capsule under another policy and data key: new header, signature and slot; chunks are copied as they are.
 
@@ -142,8 +144,7 @@ def rebind(
         key_commitment=key_commitment(new_key),
     )
     layout = _lay_out(header, signer, new_key, content_key, domain)
-    chunks = (read_exactly(source, old.sealed_length(index)) for index in range(header.chunk_count))
-    rebound = _write(layout, chunks, sink, signer, domain)
+    rebound = _write(layout, hashed(source, header, workers), sink, signer, domain, progress)
     if source.read(1):
         raise FormatError("capsule has bytes after its last chunk")
     before = LeafHashes((*old.leaves, *rebound.leaves[len(old.leaves) :])).root
@@ -163,18 +164,27 @@ def _lay_out(header: Header, signer: Signer, data_key: DataKey, content_key: byt
     )
 
 
-def _write(layout: Layout, chunks: Iterable[bytes], sink: BinaryIO, signer: Signer, domain: Domain) -> Sealed:
-    leaves = bytearray()
-    size = 0
-    for pieces in (layout.pieces, chunks):
-        for piece in pieces:
-            sink.write(piece)
-            leaves += leaf_hash(piece)
-            size += len(piece)
+def _write(
+    layout: Layout,
+    runs: Iterator[Run],
+    sink: BinaryIO,
+    signer: Signer,
+    domain: Domain,
+    progress: Callable[[int], None],
+) -> Sealed:
+    for piece in layout.pieces:
+        sink.write(piece)
+    leaves = bytearray(b"".join(layout.leaves))
+    done = 0
+    for run in runs:
+        sink.write(run.sealed)
+        leaves += run.leaves
+        done += run.size
+        progress(done)
     hashes = LeafHashes(packed=bytes(leaves))
     root = hashes.root
     signature = signer.sign(domain.statement("capsule-root", root))
-    return Sealed(layout.header, root, size, hashes, signer.suite, signature)
+    return Sealed(layout.header, root, layout.size, hashes, signer.suite, signature)
 
 
 def _drawn(entropy: Callable[[int], bytes], length: int) -> bytes:

@@ -24,14 +24,18 @@ _INFO: Final = b"dsc1"
 _SLOT_NONCE: Final = bytes(NONCE_SIZE)
 
 
-def seal_chunk(content_key: bytes, capsule_id: bytes, index: int, last: bool, plaintext: bytes) -> bytes:
-    """Ciphertext and tag of a chunk."""
-    return provider().sm4_gcm_seal(content_key, _nonce(index), _aad(capsule_id, index, last), plaintext)
+def seal_chunk(
+    content_key: bytes, capsule_id: bytes, index: int, last: bool, plaintext: memoryview, sealed: memoryview
+) -> None:
+    """Writes ciphertext and tag of a chunk to `sealed`, which may begin where the plaintext does."""
+    provider().sm4_gcm_seal_into(content_key, _nonce(index), _aad(capsule_id, index, last), plaintext, sealed)
 
 
-def open_chunk(content_key: bytes, capsule_id: bytes, index: int, last: bool, sealed: bytes) -> bytes:
-    """Plaintext of a chunk; OpenError when it is not this chunk of this capsule."""
-    return provider().sm4_gcm_open(content_key, _nonce(index), _aad(capsule_id, index, last), sealed)
+def open_chunk(
+    content_key: bytes, capsule_id: bytes, index: int, last: bool, sealed: memoryview, plaintext: memoryview
+) -> None:
+    """Writes the plaintext of a chunk, maybe in its own place; OpenError when it is not this chunk of this capsule."""
+    provider().sm4_gcm_open_into(content_key, _nonce(index), _aad(capsule_id, index, last), sealed, plaintext)
 
 
 def seal_slot(data_key: DataKey, content_key: bytes, capsule_id: bytes, header: bytes) -> bytes:

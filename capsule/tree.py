@@ -18,9 +18,11 @@ __all__ = ["EMPTY_ROOT", "Tree", "TreeHasher", "inclusion_proof", "leaf_hash", "
 EMPTY_ROOT: Final = Digest(hashlib.sha256(b"").digest())
 
 
-def leaf_hash(data: bytes) -> Digest:
-    """Hash of a leaf's bytes."""
-    return Digest(hashlib.sha256(b"\x00" + data).digest())
+def leaf_hash(data: bytes | memoryview) -> Digest:
+    """Hash of a leaf's bytes, which are not copied."""
+    hasher = hashlib.sha256(b"\x00")
+    hasher.update(data)
+    return Digest(hasher.digest())
 
 
 def _node_hash(left: bytes, right: bytes) -> bytes:

@@ -105,9 +105,7 @@ class GcryptCipher:
     ) -> None:
         size = len(plaintext)
         check_sizes(key, nonce, size, len(sealed))
-        with self._cipher(key, nonce, aad) as handle:
-            source = self._ffi.from_buffer(plaintext)
-            target = self._ffi.from_buffer(sealed, require_writable=True)
+        with self._cipher(key, nonce, aad) as handle, self._buffers(plaintext, sealed) as (source, target):
             if size:
                 self._done(self._lib.gcry_cipher_encrypt(handle, target, size, source, size))
             self._done(self._lib.gcry_cipher_gettag(handle, target + size, TAG_SIZE))
@@ -117,9 +115,7 @@ class GcryptCipher:
     ) -> None:
         size = len(plaintext)
         check_sizes(key, nonce, size, len(sealed))
-        with self._cipher(key, nonce, aad) as handle:
-            source = self._ffi.from_buffer(sealed)
-            target = self._ffi.from_buffer(plaintext, require_writable=True)
+        with self._cipher(key, nonce, aad) as handle, self._buffers(sealed, plaintext) as (source, target):
             if size:
                 self._done(self._lib.gcry_cipher_decrypt(handle, target, size, source, size))
             code = self._lib.gcry_cipher_checktag(handle, source + size, TAG_SIZE)
@@ -168,6 +164,16 @@ class GcryptCipher:
             yield handle
         finally:
             self._lib.gcry_cipher_close(handle)
+
+    @contextmanager
+    def _buffers(self, source: bytes | memoryview, target: memoryview) -> Iterator[tuple[Any, Any]]:
+        """Pointers to both. Given back at once, not when collected: CPython before 3.11.9 and 3.12.3 crashes (gh-77894)
+        where its collector meets a memoryview that something still points into, as in a traceback."""
+        with (
+            self._ffi.from_buffer(source) as read_from,
+            self._ffi.from_buffer(target, require_writable=True) as written_to,
+        ):
+            yield read_from, written_to
 
     def _mac(self, key: Any, length: int, data: bytes) -> Any:
         """HMAC-SM3 in a buffer of 32 bytes."""

@@ -4,7 +4,7 @@ import pytest
 
 from capsule.errors import OpenError
 from capsule.key import key_commitment
-from capsule.suite import SLOT_SIZE, open_chunk, open_slot, seal_chunk, seal_slot
+from capsule.suite import SLOT_SIZE, TAG_SIZE, open_chunk, open_slot, seal_chunk, seal_slot
 from tests.capsule.samples import DATA_KEY, OTHER_DATA_KEY
 
 CONTENT = b"content key 16by"
@@ -36,8 +36,11 @@ def test_key_that_opens_the_slot_must_also_be_the_committed_one() -> None:
 
 
 def test_chunk_opens_at_its_own_place_only() -> None:
-    sealed = seal_chunk(CONTENT, CAPSULE_ID, 3, False, b"plaintext")
-    assert open_chunk(CONTENT, CAPSULE_ID, 3, False, sealed) == b"plaintext"
+    plaintext = b"plaintext"
+    sealed, opened = memoryview(bytearray(len(plaintext) + TAG_SIZE)), memoryview(bytearray(len(plaintext)))
+    seal_chunk(CONTENT, CAPSULE_ID, 3, False, memoryview(plaintext), sealed)
+    open_chunk(CONTENT, CAPSULE_ID, 3, False, sealed, opened)
+    assert opened == plaintext
     for key, capsule_id, index, last in (
         (CONTENT[::-1], CAPSULE_ID, 3, False),
         (CONTENT, CAPSULE_ID[::-1], 3, False),
@@ -45,4 +48,5 @@ def test_chunk_opens_at_its_own_place_only() -> None:
         (CONTENT, CAPSULE_ID, 3, True),
     ):
         with pytest.raises(OpenError):
-            open_chunk(key, capsule_id, index, last, sealed)
+            open_chunk(key, capsule_id, index, last, sealed, opened)
+        assert not any(opened)
