@@ -53,13 +53,16 @@ class Follower:
         self._local: Local | None = None
         index.begin(Identity(ledger.domain, ledger.pin.genesis_hash, MappingProxyType(dict(ledger.addresses))))
 
-    def catch_up(self) -> Iterator[Progress]:
-        """Indexes everything up to the block that is final when it starts; one step for each range.
+    def catch_up(self, last_block: int | None = None) -> Iterator[Progress]:
+        """Indexes everything up to the block that is final when it starts, or up to `last_block`, so that several
+        parties can sign one checkpoint of a chain that goes on; one step for each range.
 
         An endpoint whose final block is below the index's tip adds nothing. Raises FinalityError when the last indexed
         block is not part of the chain any more, ChainIntegrityError for answers that contradict each other.
         """
         final = self._ledger.final_block()
+        if last_block is not None and last_block < final.number:
+            final = self._ledger.chain.block(last_block)
         self._check_tip(final)
         first = 0 if self._index.tip is None else self._index.tip.number + 1
         added = 0
@@ -161,18 +164,20 @@ def rebuild(
     *,
     afresh: bool = False,
     range_blocks: int = _RANGE_BLOCKS,
+    last_block: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Brings the index at `path` up to the ledger's final block, from nothing or from where it stands.
 
-    `afresh` builds beside the old index and takes its place only when it is whole.
+    `afresh` builds beside the old index and takes its place only when it is whole. `last_block` stops before the final
+    block; an index that is past it stays as it is.
     """
     target = path.with_name(f"{path.name}.new") if afresh else path
     if afresh:
         _remove(target)
     index = Index.open(target)
     try:
-        for step in Follower(ledger, index, range_blocks).catch_up():
+        for step in Follower(ledger, index, range_blocks).catch_up(last_block):
             if progress is not None:
                 progress(step)
         summary = index.summary()

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from capsule import canonical
 from capsule.algorithm import Algorithm, Parameters
 from capsule.errors import CapsuleError, FormatError
-from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, RequestId
+from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, RequestId, UseId
 from capsule.order import Order
 from contracts.errors import LedgerError
 from node.access import Narrowing
@@ -68,8 +68,8 @@ def build_app(node: Node, token: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        max_body_size=node.context.settings.max_document_bytes,
     )
+    app.state.max_body_bytes = node.context.settings.max_document_bytes
     app.router.route_class = _StrictRoute
 
     def operator(authorization: Annotated[str, Header()] = "") -> None:
@@ -88,6 +88,19 @@ def build_app(node: Node, token: str) -> FastAPI:
 
 
 class _StrictRequest(Request):
+    _strict: bytes | None = None
+
+    async def body(self) -> bytes:
+        if self._strict is None:
+            limit = self.app.state.max_body_bytes
+            content = bytearray()
+            async for part in self.stream():
+                content += part
+                if len(content) > limit:
+                    raise HTTPException(413, f"the body has more than {limit} bytes")
+            self._strict = bytes(content)
+        return self._strict
+
     async def json(self) -> Any:
         try:
             return canonical.decode(await self.body())
@@ -162,10 +175,8 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
             body.custody.threshold,
             body.custody.waiting_seconds,
         )
-        node.catalogue.check(body.policy, custody)
         with read_plaintext(Path(body.path), body.media_type, body.time_column) as plaintext:
-            asset = AssetId.parse(body.asset)
-            sealed = node.catalogue.seal(asset, plaintext, body.policy, custody)
+            sealed = node.catalogue.seal(AssetId.parse(body.asset), plaintext, body.policy, custody)
         return _offering(node.catalogue.finish(sealed.capsule_root))
 
     @app.post("/v1/offerings/{root}/finish", dependencies=guard)
@@ -274,6 +285,10 @@ def _access_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> N
         grants = tuple(GrantId.parse(grant) for grant in body.grants)
         placed = node.ordering.place(grants, body.parameters, body.seconds)
         return {"order": str(placed.order_hash), "number": str(placed.number)}
+
+    @app.post("/v1/uses/{use}/expire", dependencies=guard)
+    def expire(use: str) -> Answer:
+        return {"transaction": str(node.context.ledger.access.expire_use(UseId.parse(use)).hash)}
 
     @app.get("/v1/orders/{order}/result", dependencies=guard)
     def collect(order: str) -> Answer:

@@ -14,7 +14,10 @@ __all__ = ["Settings", "render_settings"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an organisation chooses for its node. Empty `chain_urls` means the embedded chain of this home."""
+    """What an organisation chooses for its node. Empty `chain_urls` means the embedded chain of this home.
+
+    `own_node`: the one endpoint is this organisation's own node in the chain's network, whose word it takes.
+    """
 
     chain_urls: tuple[str, ...] = ()
     chain_id: int = 0
@@ -24,6 +27,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8440
     poll_seconds: float = 0.5
+    own_node: bool = False
     trust_single_endpoint: bool = False
     allow_unprotected_runtime: bool = False
     releases_per_day: int = 10_000

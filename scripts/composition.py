@@ -80,7 +80,7 @@ def open_chain(settings: Settings, home: Path) -> Iterator[Chain]:
         return
     from contracts.rpc import RpcChain  # noqa: PLC0415
 
-    endpoints = [RpcChain(url) for url in settings.chain_urls]
+    endpoints = [RpcChain(url, own_node=settings.own_node) for url in settings.chain_urls]
     yield endpoints[0] if len(endpoints) == 1 else AgreeingChain(endpoints)
 
 

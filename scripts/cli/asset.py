@@ -1,4 +1,4 @@
-"""dataspace asset: assets: seal, publish, deal, list, retire, through the API of this home's node."""
+"""dataspace asset: register, offer, list, retire, through the API of this home's node."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from scripts.cli.inputs import json_file
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Assets: seal, publish, deal, list, retire.")
+app = typer.Typer(no_args_is_help=True, help="Assets: register, offer, list, retire.")
 
 DEFAULT_HOME = Path(".dataspace")
 

@@ -41,13 +41,20 @@ DOCUMENTS_HELP = "Folder with documents as KIND/HASH; what is missing there is a
 @app.command()
 def rebuild(
     afresh: Annotated[bool, typer.Option(help="From nothing, beside the old index.")] = False,
+    block: Annotated[
+        int | None, typer.Option(min=0, help="Stop at this block, to sign one checkpoint together.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the index up to the final block of the chain."""
     with told(), Home(home), _ledger(home) as ledger, progress("events") as advance:
         summary = rebuild_index(
-            ledger, home / "audit.db", afresh=afresh, progress=lambda step: advance(step.block, step.final)
+            ledger,
+            home / "audit.db",
+            afresh=afresh,
+            last_block=block,
+            progress=lambda step: advance(step.block, step.final),
         )
         show(
             {

@@ -1,4 +1,4 @@
-"""dataspace org: homes, the contract set, admission, roles, keys."""
+"""dataspace org: homes, the contract set, admission, suspension, keys."""
 
 import json
 import secrets
@@ -22,7 +22,7 @@ from scripts.composition import node_at, open_chain, open_home, open_ledger, rea
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Organisations: homes, keys, admission, roles.")
+app = typer.Typer(no_args_is_help=True, help="Organisations: homes, keys, admission, suspension.")
 
 FUNDS_WEI = 10**18
 
@@ -32,7 +32,9 @@ def init(
     home: HomeOption = Path(".dataspace"),
     chain_url: Annotated[list[str] | None, typer.Option(help="JSON-RPC endpoint; repeat for several.")] = None,
     endpoint: Annotated[str, typer.Option(help="URL under which other nodes reach this one.")] = "",
+    host: Annotated[str, typer.Option(help="Address that the service listens on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port that the service listens on.")] = 8440,
+    own_node: Annotated[bool, typer.Option(help="The endpoint is this organisation's own node.")] = False,
     trust_single_endpoint: Annotated[bool, typer.Option(help="Act on one unverified endpoint.")] = False,
     pin: Annotated[Path | None, typer.Option(help="The operator's pin; or bind later with 'org join'.")] = None,
     passphrase_file: PassphraseFileOption = None,
@@ -42,7 +44,12 @@ def init(
     with told(), Home(home) as opened:
         keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes)
         settings = Settings(
-            chain_urls=tuple(chain_url or ()), endpoint=endpoint, port=port, trust_single_endpoint=trust_single_endpoint
+            chain_urls=tuple(chain_url or ()),
+            endpoint=endpoint,
+            host=host,
+            port=port,
+            own_node=own_node,
+            trust_single_endpoint=trust_single_endpoint,
         )
         write_whole(opened.settings_file, render_settings(settings).encode())
         if pin is not None:
@@ -118,7 +125,10 @@ def admit(
     """Operator: admit an organisation."""
     with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
         code, roles = Uscc.parse(uscc), roles_from_names(role)
-        identity = document_digest("identity", {"uscc": str(code), "salt": secrets.token_hex(32)})
+        document = {"uscc": str(code), "account": account, "salt": secrets.token_hex(32)}
+        identity = document_digest("identity", document)
+        # Kept first: without its salt nobody could ever show what the hash on chain is of.
+        write_whole(opened.home.folder("identities") / f"{identity}.json", json.dumps(document).encode())
         ledger = open_ledger(opened, chain)
         transaction = ledger.participants.admit(Address.parse(account), code, identity, roles, value=funds)
         show({"account": account, "roles": role_names(roles), "transaction": str(transaction.hash)}, as_json)

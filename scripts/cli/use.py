@@ -72,6 +72,18 @@ def result(
 
 
 @app.command()
+def expire(
+    use: Annotated[str, typer.Argument(help="The use's id; anyone may, after its deadline.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a use that its compute node left open; it is given back where too few shares were released."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("POST", f"/v1/uses/{use}/expire"), as_json)
+
+
+@app.command()
 def work(
     home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None, as_json: JsonOption = False
 ) -> None:

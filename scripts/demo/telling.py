@@ -40,13 +40,14 @@ class Teller:
         content = json.loads(document)
         table = Table(*(column["name"] for column in content["columns"]), title="result 结果")
         for row in content["rows"][:most]:
-            table.add_row(*(_cell(value) for value in row))
+            first, *rest = row
+            table.add_row("all 合计" if first is None else str(first), *map(_cell, rest))
         self.console.print(table)
 
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "all"
+        return "–"
     return f"{value:,.3f}" if isinstance(value, float) else str(value)
 
 
