@@ -83,25 +83,6 @@ class Catalogue:
         self._custody = custody
         self._turn = threading.Lock()
 
-    def check(self, policy: Json, custody: CustodyPlan) -> Compiled:
-        """What can be refused before an asset is registered or anything is written; returns what the policy means.
-
-        Raises PolicyError for a term that can't be enforced, InputRefusedError for custodians that don't fit.
-        """
-        compiled = compile_policy(policy)
-        custodians, terms = custody.custodians, compiled.terms
-        if len({*custodians, self._context.account}) != len(custodians) + 1:
-            raise InputRefusedError("a deal names each custodian once, and not its provider")
-        if not max(1, terms.least_threshold) <= custody.threshold <= len(custodians):
-            raise InputRefusedError(
-                f"threshold {custody.threshold} of {len(custodians)} custodians; the policy asks for at least "
-                f"{terms.least_threshold}"
-            )
-        strangers = [str(one) for one in custodians if terms.holders and one not in terms.holders]
-        if strangers:
-            raise InputRefusedError(f"the policy does not allow the custodian {', '.join(strangers)}")
-        return compiled
-
     def register(self, metadata: Json) -> AssetId:
         """Registers an asset. `metadata` is kept as a document; only its salted hash goes on chain."""
         context = self._context
@@ -117,7 +98,7 @@ class Catalogue:
         RefusedError for one without a trustworthy box key, HomeError for a full disk; then nothing was written.
         """
         context = self._context
-        compiled = self.check(policy, custody)
+        compiled = self._check(policy, custody)
         if compiled.holder.asset not in (None, asset):
             raise InputRefusedError(f"the policy is for the asset {compiled.holder.asset}, not for {asset}")
         known = context.ledger.assets.asset_of(asset)
@@ -147,6 +128,22 @@ class Catalogue:
                 sealed = seal(plaintext.stream, sink, plan, signer, data_key, domain, context.entropy)
             deal, shares = self._split(data_key, sealed, version, compiled, custody, boxes)
             return self._keep(draft, sealed, policy, deal, shares)
+
+    def _check(self, policy: Json, custody: CustodyPlan) -> Compiled:
+        """What the policy means, once it can be enforced and the custodians fit it."""
+        compiled = compile_policy(policy)
+        custodians, terms = custody.custodians, compiled.terms
+        if len({*custodians, self._context.account}) != len(custodians) + 1:
+            raise InputRefusedError("a deal names each custodian once, and not its provider")
+        if not max(1, terms.least_threshold) <= custody.threshold <= len(custodians):
+            raise InputRefusedError(
+                f"threshold {custody.threshold} of {len(custodians)} custodians; the policy asks for at least "
+                f"{terms.least_threshold}"
+            )
+        strangers = [str(one) for one in custodians if terms.holders and one not in terms.holders]
+        if strangers:
+            raise InputRefusedError(f"the policy does not allow the custodian {', '.join(strangers)}")
+        return compiled
 
     def _keep(self, draft: Path, sealed: Sealed, policy: Json, deal: Deal, shares: list[Json]) -> Offering:
         """The capsule under its root and its offering, both or none."""

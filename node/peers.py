@@ -19,7 +19,6 @@ from node.errors import PeerAnswerError, PeerUnreachableError
 
 __all__ = ["HttpPeers", "Peers"]
 
-CHUNK_BYTES = 1024 * 1024
 PROBLEM_BYTES = 65_536
 DETAIL_CHARACTERS = 300
 DOCUMENT_SECONDS = 120.0
@@ -91,7 +90,7 @@ class HttpPeers:
                 if not response.is_success:
                     raise PeerAnswerError(endpoint, self._problem(endpoint, response))
                 return read(response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the last: a host name that is none
             raise PeerUnreachableError(endpoint) from error
 
     def _whole(self, endpoint: str, response: httpx.Response, limit: int) -> bytes:
@@ -131,7 +130,7 @@ def _checked(endpoint: str) -> str:
 def _chunks(endpoint: str, response: httpx.Response, limit: int) -> Iterator[bytes]:
     """The bytes as they come, never more than `limit`."""
     taken = 0
-    for chunk in response.iter_raw(CHUNK_BYTES):
+    for chunk in response.iter_raw():
         taken += len(chunk)
         if taken > limit:
             raise PeerAnswerError(endpoint, f"more than the {limit} bytes that were expected")

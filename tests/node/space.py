@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import secrets
 import time
@@ -20,6 +21,7 @@ from capsule.deal import Deal
 from capsule.ids import Address, AssetId, Digest, GrantId
 from capsule.policy.offer import offer
 from capsule.share import SealedShare
+from contracts.errors import RevertedError
 from contracts.events import UseOpened
 from node.access import Narrowing
 from node.catalogue import CustodyPlan, Offering, Plaintext
@@ -39,7 +41,7 @@ SQL = "SELECT sum(power) AS total, count(*) AS n FROM readings"
 ALGORITHM = sql_algorithm(SQL, ["total:integer", "n:integer"], (), "n")
 SQL_TWO = "SELECT (SELECT sum(power) FROM readings_1) AS a, (SELECT max(power) FROM readings_2) AS b"
 ALGORITHM_TWO = sql_algorithm(SQL_TWO, ["a:integer", "b:integer"])
-TOKEN = "operator-token"  # noqa: S105 - of these tests only
+TOKEN = "operator-token"
 
 
 class Clock:
@@ -72,6 +74,7 @@ class Space:
     def __init__(self, world: World, clock: Clock) -> None:
         self.world = world
         self.clock = clock
+        self._grants: dict[AssetId, GrantId] = {}
         for name, role in ROLES.items():
             world.admit(world[name], role)
             world.serve(f"{name}.demo", build_app(world[name].node, TOKEN))
@@ -160,17 +163,18 @@ class Space:
     def granted(self, offered: Offered, algorithm: Algorithm = ALGORITHM, sql: str = SQL) -> GrantId:
         compute = self["compute"].account
         requested = self["buyer"].node.access.request(offered.asset, PURPOSE, algorithm, sql.encode(), compute)
-        provider = next(
-            member for member in self.world.members.values() if member.account == offered.deal.provider
-        )
+        provider = next(member for member in self.world.members.values() if member.account == offered.deal.provider)
         return requested.grant or provider.node.access.grant(requested.request, Narrowing()).grant
 
     def ordered(self, *grants: GrantId, seconds: int = 600) -> Placed:
         return self["buyer"].node.ordering.place(grants, {}, seconds)
 
     def opened(self, offered: Offered) -> tuple[Placed, UseOpened]:
-        """A fresh use of an asset, open on chain and not decided by anybody."""
-        placed = self.ordered(self.granted(offered))
+        """A fresh use of an asset, open on chain and not decided by anybody; under one grant as long as it lives."""
+        grant = self._grants.get(offered.asset)
+        if grant is None or self["provider"].ledger.access.grant_of(grant).revoked:
+            grant = self._grants[offered.asset] = self.granted(offered)
+        placed = self.ordered(grant)
         self["compute"].node.work()
         return placed, self.uses(placed.order_hash)[0]
 
@@ -178,6 +182,16 @@ class Space:
         view = self["compute"].node.context.view
         view.refresh()
         return view.uses_of(order)
+
+    def settle(self) -> None:
+        """Ends what a test left open, so that the next one works on its own uses only."""
+        compute = self["compute"].node
+        for row in compute.context.store.unfinished_runs():
+            with contextlib.suppress(RevertedError):
+                nothing = Digest(bytes(32))
+                self["compute"].ledger.access.close_use(Digest.parse(row.order_hash), False, 1, nothing, nothing, 0)
+            row.state = "ended"
+            compute.context.store.save(row)
 
     def release(self, *names: str) -> tuple[Decided, ...]:
         names = names or ("provider", "custodian-1", "custodian-2")
