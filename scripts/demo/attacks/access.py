@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from node.runtime.measurement import measure
 from scripts.algorithm import sql_algorithm
+from scripts.composition import now
 from scripts.demo.attacks.catalogue import Attack, Caught, Stopped, UnseenError, found, stopped
 from scripts.demo.trip import Trip
 
@@ -13,6 +14,7 @@ __all__ = ["ATTACKS"]
 
 LEDGER = "Access contract"
 GROUP = "access"
+SHORT_USE_SECONDS = 12
 
 
 def unregistered_buyer(trip: Trip) -> Caught:
@@ -92,22 +94,26 @@ def unordered_use(trip: Trip) -> Caught:
 
 
 def unclosed_use(trip: Trip) -> Caught:
-    trip.seconds_per_use = 3
+    trip.seconds_per_use = SHORT_USE_SECONDS
     trip.until_opened()
     trip.release()
-    time.sleep(trip.seconds_per_use + 1)
+    _wait_for_deadline(trip)
     trip.world["regulator"].ledger.access.expire_use(trip.opened.use)
     return found(trip, "use-unclosed")
 
 
 def silent_custodian(trip: Trip) -> Caught:
     """Two of three say nothing: the key can't be rebuilt, the use runs out and is given back."""
-    trip.seconds_per_use = 3
+    trip.seconds_per_use = SHORT_USE_SECONDS
     trip.until_opened()
     trip.release(("provider", "custodian-1"))
-    time.sleep(trip.seconds_per_use + 1)
+    _wait_for_deadline(trip)
     trip.world["regulator"].ledger.access.expire_use(trip.opened.use)
     return found(trip, "silent-holder")
+
+
+def _wait_for_deadline(trip: Trip) -> None:
+    time.sleep(max(0, trip.opened.deadline + 1 - now()))
 
 
 def _refused_opening(trip: Trip, error: str, opened: int = 0) -> Caught:
