@@ -12,7 +12,8 @@ demo: $(STAMP)
 	$(BIN)/dataspace demo
 
 test: $(STAMP)
-	@command -v npm >/dev/null && $(MAKE) --no-print-directory node_modules || echo "npm is not here: tests that need solc or anvil are skipped"
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules; \
+	else echo "npm is not here: tests that need solc or anvil are skipped"; fi
 	$(BIN)/python -m pytest
 
 dev: $(STAMP) node_modules
