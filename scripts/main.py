@@ -1,5 +1,6 @@
 """The `dataspace` command. Only the group that is called is imported, so that a command starts in its own time."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -21,6 +22,7 @@ GROUPS = {
     "node": "scripts.cli.serve",
 }
 COMMANDS = {"demo": "scripts.cli.demo", "doctor": "scripts.cli.doctor"}
+EXIT_INPUT = 2
 HELP = "A trusted data space: usable but not visible, controllable and countable, with evidence."
 
 
@@ -39,7 +41,17 @@ def build_app(called: str | None = None) -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Runs the command line, with the cipher provider that DATASPACE_CIPHER_PROVIDER names, if it names one."""
+    if ordered := os.environ.get("DATASPACE_CIPHER_PROVIDER"):
+        # imported only here: cipher libraries would cost every command their start-up
+        from capsule.crypto.provider import choose  # noqa: PLC0415
+        from capsule.errors import CapsuleError  # noqa: PLC0415
+
+        try:
+            choose(ordered)
+        except CapsuleError as error:
+            sys.stderr.write(f"dataspace: {error}; correct DATASPACE_CIPHER_PROVIDER or leave it unset\n")
+            sys.exit(EXIT_INPUT)
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     build_app(called if called in GROUPS or called in COMMANDS else None)()
 

@@ -16,7 +16,15 @@ from typing import Annotated, Any, BinaryIO, NoReturn
 import httpx
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from scripts.cli.exits import EXIT_INPUT, EXIT_REFUSED, EXIT_UNREACHABLE, KNOWN_ERRORS, exit_status
@@ -34,6 +42,7 @@ __all__ = [
     "progress",
     "show",
     "told",
+    "transfer",
 ]
 
 HomeOption = Annotated[
@@ -105,6 +114,15 @@ def progress(unit: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(unit, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error with rate and time left: call what it yields with the bytes done so far."""
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 @dataclass(frozen=True, slots=True)
