@@ -9,31 +9,29 @@ import time
 from pathlib import Path
 
 import scripts.demo.world
-from scripts.demo.world import ROLES
 from tests.node.space import Space, build_space
 
 PASSPHRASE = "kill"
 
 
-def main(home: Path, after: str) -> None:
+def main(home: Path) -> None:
     create = scripts.demo.world.create_keystore
     scripts.demo.world.create_keystore = lambda path, _, entropy: create(path, PASSPHRASE, entropy)
     with build_space(home) as space:
         grant = space.granted(space.offered(uses_per_grant=1, uses_per_buyer=1))
         order = space.ordered(grant).order_hash
-        if after == "released":
-            space["compute"].node.work()
-            space.release()
+        space["compute"].node.work()
+        space.release()
         tell(space, str(grant), str(order))
         space["compute"].node.work()
         time.sleep(600)
 
 
 def tell(space: Space, grant: str, order: str) -> None:
-    told = {"directory": str(space.world.directory), "grant": grant, "order": order, "members": list(ROLES)}
+    told = {"directory": str(space.world.directory), "grant": grant, "order": order}
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]))

@@ -9,13 +9,13 @@ from capsule import canonical
 from capsule.accusation import Accusation
 from capsule.ids import Digest, GrantId
 from capsule.share import Release, open_share, seal_release
-from contracts.errors import ChainUnreachableError, RevertedError, TransactionPendingError
+from contracts.errors import ChainUnreachableError, RevertedError
 from contracts.events import UseClosed
 from contracts.structs import UseStatus
 from node import compute
 from node.closing import CloseReason, Closing
 from node.compute import Progress
-from node.errors import PeerUnreachableError, RuntimeFailedError, UnknownError, UnprotectedError
+from node.errors import PeerUnreachableError, RuntimeFailedError, UnknownError
 from node.runtime.protocol import Job, Refused
 from tests.node.space import ALGORITHM_TWO, CSV, SQL_TWO, Offered, Space
 
@@ -252,10 +252,8 @@ def failing_for(space: Space, order: Digest, error: Exception) -> Any:
     "error",
     [
         RuntimeFailedError("the runtime broke down"),
-        UnprotectedError(("landlock",)),
         PeerUnreachableError("http://x"),
         ChainUnreachableError("no answer"),
-        TransactionPendingError(NOTHING, "no block"),
     ],
     ids=lambda error: type(error).__name__,
 )
