@@ -1,10 +1,13 @@
 """Chunks through many threads: the same bytes as through one, in order, in constant memory, and no thread left."""
 
 import io
+import os
 import threading
 import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -54,6 +57,36 @@ def test_any_range_is_copied(begin: int, end: int, workers: int, rooted: bool) -
     assert out.getvalue() == LARGE.plaintext[begin:end]
     assert heard == sorted(heard)
     assert heard[-1:] in ([], [end - begin])
+
+
+def test_pipes_are_sealed_and_opened_as_they_come() -> None:
+    """Through pipes of the system, which return what is there and can't seek."""
+
+    def pump(data: bytes) -> BinaryIO:
+        reading, writing = os.pipe()
+
+        def write() -> None:
+            with os.fdopen(writing, "wb") as stream, suppress(BrokenPipeError):
+                stream.write(data)
+
+        threading.Thread(target=write).start()
+        return os.fdopen(reading, "rb")
+
+    plan = replace(PLAN_LARGE, plaintext_size=len(LARGE.plaintext))
+    sink = io.BytesIO()
+    with pump(LARGE.plaintext) as source:
+        seal(source, sink, plan, SIGNER, DATA_KEY, DOMAIN, entropy_of(1), workers=3)
+    assert sink.getvalue() == LARGE.data
+    for checks in ({}, {"root": LARGE.sealed.root, "leaves": LARGE.sealed.leaves}):
+        out = io.BytesIO()
+        with pump(LARGE.data) as stream:
+            CapsuleReader(stream, DATA_KEY, workers=3, **checks).copy_to(out)  # type: ignore[arg-type]
+        assert out.getvalue() == LARGE.plaintext
+    for spoilt in (LARGE.data + b"\x00", LARGE.data[:-1]):
+        out = io.BytesIO()
+        with pump(spoilt) as stream, pytest.raises(OpenError):
+            CapsuleReader(stream, DATA_KEY, workers=3).copy_to(out)
+        assert len(out.getvalue()) < len(LARGE.plaintext)
 
 
 def test_empty_plaintext_is_opened_too() -> None:

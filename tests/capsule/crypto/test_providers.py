@@ -8,7 +8,7 @@ from pathlib import Path
 import gmssl.func
 import gmssl.sm3
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsule.crypto import gcrypt
@@ -17,6 +17,7 @@ from capsule.crypto.gcrypt import GcryptCipher
 from capsule.crypto.provider import PROVIDERS, choose, load, provider
 from capsule.crypto.pyca import PycaCipher
 from capsule.errors import CipherUnavailableError, InputError, OpenError
+from tests.capsule import reference
 
 VECTORS = Path(__file__).parents[3].parent / "shared" / "vectors" / "wycheproof"
 KEY = bytes(range(16))
@@ -148,6 +149,21 @@ def test_providers_give_identical_bytes(key: bytes, nonce: bytes, aad: bytes, pl
     assert first.sm3(plaintext) == second.sm3(plaintext)
     assert first.hmac_sm3(aad, plaintext) == second.hmac_sm3(aad, plaintext)
     assert first.hkdf_sm3(key, aad, nonce, 80) == second.hkdf_sm3(key, aad, nonce, 80)
+
+
+@each
+@settings(max_examples=25, deadline=None)
+@given(
+    key=st.binary(min_size=16, max_size=16),
+    nonce=st.binary(min_size=12, max_size=12),
+    aad=st.binary(max_size=40),
+    plaintext=st.binary(max_size=70),
+)
+def test_sm4_gcm_agrees_with_a_second_implementation(
+    cipher: Cipher, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes
+) -> None:
+    sealed = cipher.sm4_gcm_seal(key, nonce, aad, plaintext)
+    assert reference.sm4_gcm_open(key, nonce, aad, sealed) == plaintext
 
 
 @each
