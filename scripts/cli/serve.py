@@ -51,9 +51,10 @@ def _work(node: Node, stop: threading.Event, seconds: float) -> None:
     said = ""
     while not stop.wait(seconds):
         try:
-            node.work()
-            said = ""
+            notes = [f"order {step.order_hash}: {step.note}" for step in node.work().progress if step.note]
+            word = "; ".join(notes)
         except (CapsuleError, LedgerError, NodeError) as error:
-            if str(error) != said:
-                said = str(error)
-                err.print(f"waiting: {said}", markup=False, soft_wrap=True)
+            word = f"waiting: {error}"
+        if word and word != said:
+            err.print(word, markup=False, soft_wrap=True)
+        said = word
