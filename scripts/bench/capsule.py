@@ -46,6 +46,7 @@ __all__ = ["main"]
 _PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 _BEGIN: Final = "<!-- capsule:begin -->"
 _END: Final = "<!-- capsule:end -->"
+_CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _MIB: Final = 1 << 20
 _ONE_SHOT_MOST: Final = 1 << 30
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  memory-backed, where the system has it
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mib", type=int, default=1024, help="size of the file")
     parser.add_argument("--folder", type=Path, help="where the files are; memory-backed by default")
     parser.add_argument("--provider", default=os.environ.get("DATASPACE_CIPHER_PROVIDER", ""))
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=_CORES)
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
     parser.add_argument("--write", action="store_true", help="write the results into docs/benchmarks.md")
     given = parser.parse_args(arguments)

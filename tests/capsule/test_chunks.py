@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsule.errors import FormatError, InputError, OpenError, VerificationError
@@ -46,6 +46,7 @@ def test_any_number_of_workers_gives_the_same_capsule(size: int, chunk_size: int
         assert out.getvalue() == plaintext
 
 
+@settings(max_examples=60, deadline=None)  # starts threads, and waits for them on a busy machine
 @given(st.integers(0, 5_120_000), st.integers(0, 5_120_000), st.integers(1, 4), st.booleans())
 def test_any_range_is_copied(begin: int, end: int, workers: int, rooted: bool) -> None:
     begin, end = sorted((begin, end))

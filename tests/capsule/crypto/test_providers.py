@@ -110,12 +110,14 @@ def test_sm3_file_of_cryptography_vectors_holds(cipher: Cipher) -> None:
 
 
 @each
+@settings(deadline=None)  # pure Python, and slow on a busy machine
 @given(data=st.binary(max_size=200))
 def test_sm3_agrees_with_a_second_implementation(cipher: Cipher, data: bytes) -> None:
     assert cipher.sm3(data).hex() == gmssl.sm3.sm3_hash(gmssl.func.bytes_to_list(data))
 
 
 @each
+@settings(deadline=None)
 @given(plaintext=st.binary(max_size=100), aad=st.binary(max_size=40), at=st.integers(0, 139), bit=st.integers(0, 7))
 def test_one_flipped_bit_opens_nothing(cipher: Cipher, plaintext: bytes, aad: bytes, at: int, bit: int) -> None:
     sealed = bytearray(cipher.sm4_gcm_seal(KEY, NONCE, aad, plaintext))
@@ -130,6 +132,7 @@ def test_one_flipped_bit_opens_nothing(cipher: Cipher, plaintext: bytes, aad: by
 
 
 @needs_both
+@settings(deadline=None)
 @given(
     st.binary(min_size=16, max_size=16),
     st.binary(min_size=12, max_size=12),
