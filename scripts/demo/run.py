@@ -14,7 +14,7 @@ from scripts.composition import now
 from scripts.demo.attacks import access, chain, devices, keys
 from scripts.demo.attacks.catalogue import Attack, Caught, UnseenError
 from scripts.demo.readings import Readings, readings_from_csv
-from scripts.demo.telling import Teller, caught_json, trip_json
+from scripts.demo.telling import Teller, caught_json, trip_json, world_json
 from scripts.demo.trip import Trip
 from scripts.demo.world import build_world
 
@@ -52,14 +52,15 @@ def run_attack(attack: Attack, home: Path, csv: Path | None, teller: Teller) -> 
     """The same trip with one dishonest party. `ok` when it was caught for its own reason."""
     teller.say(f"{attack.name}: {attack.english} {attack.chinese}")
     with _trip(home, csv, ATTACK_ROWS) as trip:
-        content: dict[str, Any] = {"attack": attack.name, "home": str(trip.world.home)}
+        content: dict[str, Any] = {"ok": False, "attack": attack.name}
         try:
             caught = attack.run(trip)
         except UnseenError as error:
-            content |= {"ok": False, "unseen": str(error)}
+            content["unseen"] = str(error)
         else:
-            content |= {"ok": True, **caught_json(attack.name, caught)}
+            content |= {"ok": True, **caught_json(caught)}
             teller.say(f"   {_caught(caught)}")
+        content |= world_json(trip.world)
     return Outcome(bool(content["ok"]), content)
 
 

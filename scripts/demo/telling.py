@@ -12,8 +12,9 @@ from rich.table import Table
 from audit.findings import Finding
 from scripts.demo.attacks.catalogue import Caught
 from scripts.demo.trip import TITLES, Trip
+from scripts.demo.world import World
 
-__all__ = ["Teller", "caught_json", "trip_json"]
+__all__ = ["Teller", "caught_json", "trip_json", "world_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,23 @@ def _cell(value: Any) -> str:
     return f"{value:,.3f}" if isinstance(value, float) else str(value)
 
 
+def world_json(world: World) -> dict[str, Any]:
+    """Where a trip takes place and who takes part, however far it got."""
+    return {
+        "home": str(world.home),
+        "chain": {
+            "kind": "embedded",
+            "chain_id": world.operator.domain.chain_id,
+            "directory": str(world.directory),
+            "block": world.chain.head().number,
+        },
+        "participants": [
+            {"name": member.name, "account": str(member.account), "uscc": str(member.uscc)}
+            for member in world.members.values()
+        ],
+    }
+
+
 def trip_json(trip: Trip) -> dict[str, Any]:
     """The object that `dataspace demo --json` prints."""
     report = trip.inspection.report
@@ -58,17 +76,7 @@ def trip_json(trip: Trip) -> dict[str, Any]:
     receipt = trip.collected.receipt
     return {
         "ok": not report.findings,
-        "home": str(trip.world.home),
-        "chain": {
-            "kind": "embedded",
-            "chain_id": trip.world.operator.domain.chain_id,
-            "directory": str(trip.world.directory),
-            "block": report.summary.tip.number,
-        },
-        "participants": [
-            {"name": member.name, "account": str(member.account), "uscc": str(member.uscc)}
-            for member in trip.world.members.values()
-        ],
+        **world_json(trip.world),
         "device": {
             "id": str(trip.recorded.device),
             "frames": trip.recorded.frames,
@@ -119,9 +127,9 @@ def trip_json(trip: Trip) -> dict[str, Any]:
     }
 
 
-def caught_json(name: str, caught: Caught) -> dict[str, Any]:
-    """What the JSON of an attack adds."""
-    content: dict[str, Any] = {"attack": name}
+def caught_json(caught: Caught) -> dict[str, Any]:
+    """Who stopped an attack, or which rule found it."""
+    content: dict[str, Any] = {}
     if caught.stopped_at is not None:
         stopped = caught.stopped_at
         content["stopped_at"] = {"step": stopped.step, "who": stopped.who, "reason": stopped.reason}
