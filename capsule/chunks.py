@@ -20,9 +20,10 @@ from capsule.layout import read_into
 from capsule.suite import TAG_SIZE, open_chunk, seal_chunk
 from capsule.tree import leaf_hash
 
-__all__ = ["Run", "hashed", "no_progress", "opened", "sealed"]
+__all__ = ["Run", "hashed", "no_progress", "opened", "sealed", "write"]
 
 _RUN_BYTES: Final = 1 << 20
+_WRITE_BYTES: Final = 1 << 18
 _MOST_BYTES: Final = 64 << 20  # of all buffers together, where chunks allow it
 
 
@@ -53,6 +54,12 @@ class Run:
 
 def no_progress(_: int) -> None:
     """Hears of progress and says nothing."""
+
+
+def write(sink: BinaryIO, data: memoryview) -> None:
+    """Writes `data` in pieces of 256 KiB: whole aligned mebibytes cost ext4 three to ten times the processor time."""
+    for at in range(0, len(data), _WRITE_BYTES):
+        sink.write(data[at : at + _WRITE_BYTES])
 
 
 def sealed(source: BinaryIO, header: Header, content_key: bytes, workers: int) -> Iterator[Run]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from io import SEEK_CUR, SEEK_END, BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from capsule.chunks import Run, hashed, no_progress, opened
+from capsule.chunks import Run, hashed, no_progress, opened, write
 from capsule.digest import Domain
 from capsule.errors import FormatError, InputError, OpenError, VerificationError
 from capsule.header import Header, header_digest
@@ -175,7 +175,7 @@ class CapsuleReader:
         """
         done = 0
         for part in self._parts(begin, self.header.plaintext_size if end is None else end):
-            sink.write(part)
+            write(sink, part)
             done += len(part)
             progress(done)
         return done

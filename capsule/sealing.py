@@ -11,7 +11,7 @@ from io import SEEK_CUR, SEEK_END, SEEK_SET
 from typing import BinaryIO
 
 from capsule.canonical import Json
-from capsule.chunks import Run, hashed, no_progress, sealed
+from capsule.chunks import Run, hashed, no_progress, sealed, write
 from capsule.digest import Domain
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.header import CAPSULE_ID_SIZE, DEFAULT_CHUNK_SIZE, BatchRef, Header, header_digest
@@ -177,7 +177,7 @@ def _write(
     leaves = bytearray(b"".join(layout.leaves))
     done = 0
     for run in runs:
-        sink.write(run.sealed)
+        write(sink, run.sealed)
         leaves += run.leaves
         done += run.size
         progress(done)
