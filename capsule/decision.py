@@ -61,6 +61,7 @@ class RefusalReason(IntEnum):
     CLOCK_OFF = 15
     CHAIN_UNVERIFIED = 16
     NOT_CONFIRMED = 17
+    KEY_UNUSABLE = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

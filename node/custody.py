@@ -13,7 +13,7 @@ from capsule.canonical import Json
 from capsule.deal import Deal
 from capsule.decision import REFUSED, RELEASED, RefusalReason, ShareDecision, sign_decision
 from capsule.digest import document_digest
-from capsule.errors import CapsuleError
+from capsule.errors import CapsuleError, InputError
 from capsule.ids import AssetId, Digest, UseId
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.policy.explain import AccessFacts, Outcome, explain
@@ -144,26 +144,30 @@ class Custody:
         block = context.ledger.final_block()
         deal = Digest.parse(row.deal)
         use = Digest(opened.use)
-        secret, reason = self._judge(opened, row, block)
+        sealed, reason = self._judge(opened, row, block)
         decision = self._recorded(opened, row, reason, block)
-        if secret is not None:
-            sealed = self._seal(secret, opened, deal)
+        if sealed is not None:
             transaction = context.ledger.access.release_share(use, decision, sealed)
         else:
             transaction = context.ledger.access.refuse_share(use, reason, decision)
-        return Decided(opened.use, deal, secret is not None, reason, transaction.hash)
+        return Decided(opened.use, deal, sealed is not None, reason, transaction.hash)
 
-    def _judge(self, opened: UseOpened, row: HeldShareRow, block: Block) -> tuple[ShareSecret | None, RefusalReason]:
-        """The share to release, or why it is refused."""
+    def _judge(self, opened: UseOpened, row: HeldShareRow, block: Block) -> tuple[bytes | None, RefusalReason]:
+        """The share sealed for this use, or why it is refused."""
         try:
             deal = self._deal(row)
             self._check_use(opened, deal, block)
             share = SealedShare.from_json(canonical.decode(row.sealed))
-            return open_share(share, deal, self._context.keystore.box), RefusalReason.NONE
+            secret = open_share(share, deal, self._context.keystore.box)
         except _Refusal as refusal:
             return None, refusal.reason
         except CapsuleError:
             return None, RefusalReason.NO_SHARE
+        try:
+            return self._seal(secret, opened, deal.hash), RefusalReason.NONE
+        except InputError:
+            # the chain takes any 32 bytes for a one-time key; to some nothing can be sealed
+            return None, RefusalReason.KEY_UNUSABLE
 
     def _recorded(self, opened: UseOpened, row: HeldShareRow, reason: RefusalReason, block: Block) -> Digest:
         """Keeps the signed decision and returns its hash; the one kept by an earlier try stands if it says the same."""

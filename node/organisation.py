@@ -54,7 +54,12 @@ class Node:
     def work(self) -> Work:
         """One round: decide on open uses as a holder, move runs on as a compute node."""
         with self._turn:
-            return Work(self.custody.decide_open_uses(), self.compute.advance())
+            try:
+                decided = self.custody.decide_open_uses()
+            finally:
+                # what stops this holder's decisions must not stop this compute node's runs
+                progress = self.compute.advance()
+            return Work(decided, progress)
 
     def _has_keys(self) -> bool:
         context = self.context

@@ -20,6 +20,11 @@ class Quorum:
     required: bool
 
     @property
+    def none(self) -> bool:
+        """Whether no share was released. Only then a use comes back: shares of several uses can be put together."""
+        return self.custodians == 0 and not self.provider
+
+    @property
     def reached(self) -> bool:
         """Whether the key can have been rebuilt."""
         return self.custodians >= self.threshold and (self.provider or not self.required)

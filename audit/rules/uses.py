@@ -138,7 +138,7 @@ def uses_exceeded(state: State, papers: Papers) -> Iterator[Finding]:
     for step in _steps(state):
         grant, buyer = step.grant, (step.grant.asset, step.grant.buyer)
         if step.end is not None:
-            if step.place == step.use.ended and not _is_rebuildable(state, step.use, step.place):
+            if step.place == step.use.ended and not _is_spent(state, step.use, step.place):
                 grants[grant.id] -= 1
                 buyers[buyer] -= 1
                 totals[grant.asset] -= 1
@@ -193,7 +193,7 @@ def _is_live(state: State, grant: Grant, place: Place) -> bool:
     for use in state.uses.values():
         if use.grant == grant.id and use.place < place:
             ended = use.ended
-            spent += ended is None or place < ended or _is_rebuildable(state, use, ended)
+            spent += ended is None or place < ended or _is_spent(state, use, ended)
     return spent < grant.terms.uses_per_grant
 
 
@@ -227,11 +227,11 @@ def deadline_wrong(state: State, papers: Papers) -> Iterator[Finding]:
 
 
 def give_back_wrong(state: State, papers: Papers) -> Iterator[Finding]:
-    """A use comes back exactly when too few shares were released to rebuild the key."""
+    """A use comes back exactly when no share was released."""
     for use in state.uses.values():
         for end in use.ends:
             known = quorum(state, use, end.place)
-            if known is not None and end.given_back == known.reached:
+            if known is not None and end.given_back != known.none:
                 yield found(
                     "give-back-wrong",
                     _subject(use),
@@ -315,9 +315,10 @@ def _granted(state: State) -> Iterator[tuple[Use, Grant]]:
             yield use, grant
 
 
-def _is_rebuildable(state: State, use: Use, place: Place) -> bool:
+def _is_spent(state: State, use: Use, place: Place) -> bool:
+    """Whether a use that ended at a place stays counted."""
     known: Quorum | None = quorum(state, use, place)
-    return known is not None and known.reached
+    return known is not None and not known.none
 
 
 def _subject(use: Use) -> Subject:

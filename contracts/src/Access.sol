@@ -594,12 +594,13 @@ contract Access is Sequenced, Identified, EIP712, IAccess {
         ++_totals[asset];
     }
 
-    /// @dev Ends an open use; gives it back when the key cannot have been rebuilt.
+    /// @dev Ends an open use; gives it back when no share was released. A deal's shares never change: those released for
+    /// several uses can be put together, so that one released share is enough to count.
     function _end(StoredUse storage opened, UseStatus status) private returns (bool givenBack) {
         opened.status = status;
         StoredGrant storage given = _grants[opened.grant];
         --given.open;
-        givenBack = !_isRebuildable(opened);
+        givenBack = opened.released == 0 && !opened.providerReleased;
         if (givenBack) {
             StoredRequest storage own = _requests[given.request];
             --given.used;
@@ -734,11 +735,14 @@ contract Access is Sequenced, Identified, EIP712, IAccess {
 
     /// @dev As many keys as holders; zero only for a provider whose share is not required.
     function _requireKeys(bytes32[] calldata oneTimeKeys, IAssets.Deal memory dealt) private pure {
+        uint256 holders = dealt.holders.length;
         uint256 usable = oneTimeKeys.length;
-        for (uint256 i = dealt.providerRequired ? 0 : 1; i < oneTimeKeys.length; ++i) {
-            if (oneTimeKeys[i] == 0) --usable;
+        if (usable == holders) {
+            for (uint256 i = dealt.providerRequired ? 0 : 1; i < holders; ++i) {
+                if (oneTimeKeys[i] == 0) --usable;
+            }
         }
-        if (usable != dealt.holders.length) revert AccessKeysMismatch(usable, dealt.holders.length);
+        if (usable != holders) revert AccessKeysMismatch(usable, holders);
     }
 
     /// @dev True when the account has at least one of these roles.

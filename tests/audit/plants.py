@@ -250,6 +250,10 @@ def _(honest: History, space: DataSpace) -> Planted:
     opened = honest.first(ev.UseOpened, lambda event: event.grant == revoked.grant)
     released = honest.first(ev.ShareReleased, lambda event: event.use == opened.use)
     history = honest.drop(released)
+    # without a release the use comes back
+    for kind in (ev.UseClosed, ev.UseExpired):
+        for ended in history.all(kind, lambda event: event.use == opened.use):
+            history = history.change(ended, given_back=True)
     opened, revoked = history.same(opened), history.same(revoked)
     return Planted(history.move(opened, after=revoked))
 
@@ -343,9 +347,7 @@ def _(honest: History, space: DataSpace) -> Planted:
 
 @plant("completed-without-releases")
 def _(honest: History, space: DataSpace) -> Planted:
-    opened = _completed(honest)
-    history = honest.change(_closed(honest, opened), given_back=True)
-    return Planted(history.drop(_released(history, opened, 0)))
+    return Planted(honest.drop(_released(honest, _completed(honest), 0)))
 
 
 @plant("silent-holder")

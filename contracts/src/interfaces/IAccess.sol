@@ -10,8 +10,8 @@ import {AssetId, GrantId, RequestId, Terms, UseId} from "./Types.sol";
 /// completed use the releases and the budgets; it is possible after revocation, suspension and deadline (and marked late).
 /// Refuse, deny, revoke, expire and a failed close are open always, to the suspended and while paused. Operators pause
 /// `request`, `grant`, `openUse` and `releaseShare`, nothing else.
-/// @dev A use is spent at `openUse` and given back only when it expires or fails with too few releases on chain to rebuild
-/// the key. What is counted is key releases.
+/// @dev A use is spent at `openUse` and given back only when it expires or fails with no share released: the shares of a
+/// deal never change, so that those released for several uses could be put together. What is counted is key releases.
 interface IAccess is ISequenced {
     enum RequestStatus { None, Pending, Granted, Denied }
     enum UseStatus { None, Open, Completed, Failed, Expired }

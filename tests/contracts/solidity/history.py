@@ -288,7 +288,7 @@ class History:
     def _end(self, use: Use, status: str) -> None:
         use.status = status
         use.grant.open -= 1
-        if not use.rebuildable:
+        if use.custodians == 0 and not use.provider:
             self._count(use.grant, -1)
 
     def _count(self, grant: Grant, by: int) -> None:
