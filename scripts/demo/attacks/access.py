@@ -103,7 +103,7 @@ def unclosed_use(trip: Trip) -> Caught:
 
 
 def silent_custodian(trip: Trip) -> Caught:
-    """Two of three say nothing: the key can't be rebuilt, the use runs out and is given back."""
+    """Two of three say nothing: the key can't be rebuilt and the use runs out; it stays counted, as shares left."""
     trip.seconds_per_use = SHORT_USE_SECONDS
     trip.until_opened()
     trip.release(("provider", "custodian-1"))

@@ -119,7 +119,7 @@ def false_accusation(trip: Trip) -> Caught:
     )
     context.store.put_document("accusation", accusation.hash, accusation.to_json())
     compute.ledger.access.close_use(order, False, CloseReason.SHARE_WRONG, accusation.hash, Digest(bytes(32)), 0)
-    return found(trip, "false-accusation")
+    return found(trip, "false-accusation", "use-unclosed")
 
 
 def _ended(trip: Trip, reason: CloseReason, who: str) -> Caught:
