@@ -73,9 +73,14 @@ def open_readings(path: Path, *, origin: int = 0) -> ReadingsFile:
     for place, name in enumerate(names, 1):
         if not name:
             raise ReadingsError(path.name, 1, None, f"column {place} has no name")
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ReadingsError(path.name, 1, twice, "is named twice")
+    lowered = [name.lower() for name in names]
+    for name in names:
+        if lowered.count(name.lower()) > 1:
+            raise ReadingsError(
+                path.name, 1, name, "is named twice; names that differ only in case are the same to SQL"
+            )
+    if all(_DECIMAL.fullmatch(name) for name in names[1:]):
+        raise ReadingsError(path.name, 1, None, "is a row of readings; the first line names the columns")
     try:
         pack_rows(DeviceId(bytes(32)), [Row(EARLIEST_TIME, dict.fromkeys(names[1:], 0))], {})
     except InputError as exc:

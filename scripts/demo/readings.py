@@ -25,7 +25,11 @@ class Readings:
 def readings_from_csv(path: Path, *, title: str = "", simulated: bool = False) -> Readings:
     """Reads a CSV file through, before anything is made of it; raises ReadingsError naming line and column."""
     source = open_readings(path)
-    times = [row.time for row in source.rows()]
+    times: list[float] = []
+    for number, row in enumerate(source.rows(), 2):
+        if times and row.time < times[-1]:
+            raise ReadingsError(path.name, number, source.time_column, "is earlier than the row before; sort the file")
+        times.append(row.time)
     if not times:
         raise ReadingsError(path.name, 2, None, "there is no row of readings under the header")
     step = times[1] - times[0] if len(times) > 1 else 1
