@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 import typer
+from typer._click.exceptions import UsageError
 
 __all__ = ["build_app", "main"]
 
@@ -53,7 +54,15 @@ def main() -> None:
             sys.stderr.write(f"dataspace: {error}; correct DATASPACE_CIPHER_PROVIDER or leave it unset\n")
             sys.exit(EXIT_INPUT)
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
-    build_app(called if called in GROUPS or called in COMMANDS else None)()
+    try:
+        status = build_app(called if called in GROUPS or called in COMMANDS else None)(standalone_mode=False)
+    except UsageError as error:
+        if message := error.format_message():
+            sys.stderr.write(f"dataspace: {message} Add --help to see how.\n")
+        else:
+            error.show()
+        sys.exit(EXIT_INPUT)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,8 @@ def told() -> Iterator[None]:
     """Turns the errors of every package into one sentence and the documented exit status."""
     try:
         yield
+    except FileNotFoundError as error:
+        fail(f"there is no file {error.filename}; check the path", EXIT_INPUT)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         fail(f"{error.strerror or error}{where}; free the disk or check permissions, then try again", EXIT_INPUT)
