@@ -6,6 +6,7 @@ a crash.
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ class Catalogue:
             stack.callback(draft.unlink, missing_ok=True)
             with create_whole(draft) as sink:
                 signer, domain = context.keystore.signer, context.ledger.domain
-                sealed = seal(plaintext.stream, sink, plan, signer, data_key, domain, context.entropy)
+                workers = os.cpu_count() or 1
+                sealed = seal(plaintext.stream, sink, plan, signer, data_key, domain, context.entropy, workers=workers)
             deal, shares = self._split(data_key, sealed, version, compiled, custody, boxes)
             return self._keep(draft, sealed, policy, deal, shares)
 
