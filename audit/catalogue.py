@@ -201,9 +201,11 @@ _CATALOGUE: Final = {
         "{holder} neither released nor refused before the deadline {deadline}.",
         "{holder} 在截止时间 {deadline} 前既未释放也未拒绝。",
     ),
-    ("use-unclosed", _HIGH, _PROVEN, "3"): (
-        "{releases} shares were released, enough for the key, and the use {state} without a receipt.",
-        "已释放 {releases} 份份额，足以恢复密钥，但该次使用{state}且没有回执。",
+    ("use-unclosed", _HIGH, _CHECKED, "3"): (
+        "{releases} shares were released, enough for the key, and no receipt or proven accusation accounts for the use "
+        "(deadline {deadline}, ended in block {ended}, reason {reason}).",
+        "已释放 {releases} 份份额，足以恢复密钥，但该次使用既无有效回执，也无成立的指控"
+        "（截止时间 {deadline}，结束区块 {ended}，关闭原因 {reason}）。",
     ),
     ("deal-mismatch", _HIGH, _CHECKED, "5"): (
         "The deal document does not equal what the ledger says of deal {deal}: {fields}.",

@@ -185,7 +185,7 @@ class Papers:
 
     def receipt_reference(self, use: Use, closing: Closing) -> Reference:
         grant = self._state.grants.get(use.grant)
-        buyer = () if grant is None else (grant.buyer,)
+        buyer = (grant.buyer,) if grant is not None and closing.completed else ()
         return Reference("receipt", closing.receipt_hash, (use.order.compute_node, *buyer))
 
     def accusation_reference(self, use: Use, closing: Closing) -> Reference:

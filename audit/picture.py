@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from audit.entries import Claim, Identity, Orphan, Place, Running, Tip
 from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, FleetId, GrantId, OpeningId, RequestId, Uscc, UseId
 from capsule.order import Order
+from capsule.receipt import CloseReason
 from capsule.terms import Terms
 from contracts.roles import Role
 from contracts.structs import Batch, Pin
@@ -258,6 +259,11 @@ class Closing:
     result_hash: Digest
     rows_out: int
     place: Place
+
+    @property
+    def accuses(self) -> bool:
+        """Whether its hash stands for an accusation; any other close has a receipt."""
+        return not self.completed and self.reason == CloseReason.SHARE_WRONG
 
 
 @dataclass(frozen=True, slots=True)

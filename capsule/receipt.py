@@ -1,13 +1,16 @@
 """The receipt of a run: what the compute node states it computed, signed with its registered key.
 
-Its hash stands on chain in `UseClosed`. Level `software` means that all of it is the node's word until a hardware
-quote says more.
+Its hash stands on chain in `UseClosed`. A run that failed leaves one too, which names the `failure` and no output;
+only a wrong share is told by an accusation instead. Level `software` means that all of it is the node's word until a
+hardware quote says more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
 from typing import Final
 
 from capsule.canonical import Json
@@ -18,10 +21,13 @@ from capsule.ids import Address, Digest, GrantId, UseId
 from capsule.signature import PublicKey, Signer
 
 __all__ = [
+    "FAILURES",
     "GUARD_PASSED",
     "GUARD_REFUSED",
     "KIND",
+    "NO_OUTPUT",
     "SALT_SIZE",
+    "CloseReason",
     "Receipt",
     "SignedReceipt",
     "SourceVerdict",
@@ -34,11 +40,36 @@ KIND: Final = "dataspace/receipt"
 SALT_SIZE: Final = 32
 GUARD_PASSED: Final = "passed"
 GUARD_REFUSED: Final = "refused"
+NO_OUTPUT: Final = Digest(bytes(32))
 MAX_GRANTS: Final = 64
 
 _SIGNED: Final = "dataspace/signed-receipt"
 _LEVELS: Final = ("software",)
 _SOURCE_LEVELS: Final = ("verified", "declared")
+
+
+class CloseReason(IntEnum):
+    """Why a use was closed as failed (`UseClosed.reason`)."""
+
+    COMPLETED = 0
+    TOO_FEW_RELEASES = 1
+    SHARE_WRONG = 2
+    CAPSULE_WRONG = 3
+    ALGORITHM_FAILED = 4
+    OUTPUT_REFUSED = 5
+    LIMIT_REACHED = 6
+    NOT_RUN = 7
+    KEY_WRONG = 8
+
+
+FAILURES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        int(reason): reason.name.lower()
+        for reason in CloseReason
+        if reason not in (CloseReason.COMPLETED, CloseReason.SHARE_WRONG)
+    }
+)
+"""What a receipt says of a run that was closed as failed, by the reason on chain."""
 
 
 def output_digest(output: bytes, salt: bytes) -> Digest:
@@ -65,7 +96,11 @@ class SourceVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """One run of one order. Per grant, in the order's order: its use, its agreement's hash, its capsule's root."""
+    """One run of one order. Per grant, in the order's order: its use, its agreement's hash, its capsule's root.
+
+    `failure` is one of FAILURES, empty for a completed run. With it the guard refused, nothing came out, and
+    `measurement` is of the runtime that the use was opened with, whether or not it ran.
+    """
 
     order_hash: Digest
     uses: tuple[UseId, ...]
@@ -86,6 +121,7 @@ class Receipt:
     closed_at: int
     compute_node: Address
     level: str = "software"
+    failure: str = ""
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +136,11 @@ class Receipt:
             raise InputError("a receipt's counts are unsigned")
         if not 0 <= self.opened_at <= self.closed_at:
             raise InputError("a receipt closes after it opened")
+        if self.failure:
+            if self.failure not in FAILURES.values():
+                raise InputError(f"failure {self.failure!r:.40} is not one of {', '.join(FAILURES.values())}")
+            if (self.guard, self.rows_out, self.output) != (GUARD_REFUSED, 0, NO_OUTPUT):
+                raise InputError("the receipt of a failed run lets nothing out")
 
     @property
     def hash(self) -> Digest:
@@ -129,6 +170,7 @@ class Receipt:
             "opened_at": self.opened_at,
             "closed_at": self.closed_at,
             "compute_node": str(self.compute_node),
+            **({"failure": self.failure} if self.failure else {}),
         }
 
     @classmethod
@@ -156,6 +198,7 @@ class Receipt:
                 opened_at=fields.integer("opened_at"),
                 closed_at=fields.integer("closed_at"),
                 compute_node=fields.id("compute_node", Address),
+                failure=fields.one_of("failure", tuple(FAILURES.values())) if fields.has("failure") else "",
                 unknown=fields.unknown(),
             )
 

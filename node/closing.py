@@ -1,11 +1,11 @@
 """How a run ends on chain: what `closeUse` will say, recorded before it is sent."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from capsule import canonical
 from capsule.document import Fields
 from capsule.ids import Digest
+from capsule.receipt import CloseReason
 
 __all__ = ["NOTHING", "CloseReason", "Closing"]
 
@@ -13,23 +13,9 @@ KIND = "dataspace/closing"
 NOTHING = Digest(bytes(32))
 
 
-class CloseReason(IntEnum):
-    """Why a use was closed as failed (`UseClosed.reason`)."""
-
-    COMPLETED = 0
-    TOO_FEW_RELEASES = 1
-    SHARE_WRONG = 2
-    CAPSULE_WRONG = 3
-    ALGORITHM_FAILED = 4
-    OUTPUT_REFUSED = 5
-    LIMIT_REACHED = 6
-    NOT_RUN = 7
-    KEY_WRONG = 8
-
-
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """One close. `receipt_hash` names the receipt of a completed run, or the accusation of a failed one."""
+    """One close. `receipt_hash` names the run's receipt, or for a wrong share the accusation."""
 
     reason: CloseReason
     receipt_hash: Digest = NOTHING

@@ -2,8 +2,9 @@
 
 Every step is recorded before it acts and is safe to repeat, so that a node killed at any moment resumes: one-time
 keys are kept before they are named on chain, the outcome before it is closed. A run is `ordered`, `opened`, `ran`,
-then `ended`. What fails without an outcome (a peer, this machine, the chain) is tried again in the next round, until
-the use's deadline; one run's failure never stops the others. A result is served only once its completed close is final.
+then `ended`. A failed run leaves a signed receipt of its failure, or the accusation of a wrong share. What fails
+without an outcome (a peer, this machine, the chain) is tried again in the next round, until the use's deadline; one
+run's failure never stops the others. A result is served only once its completed close is final.
 """
 
 import threading
@@ -18,7 +19,15 @@ from capsule.box import BoxKey
 from capsule.errors import CapsuleError
 from capsule.ids import Digest, UseId
 from capsule.order import Order, order_hash, recover
-from capsule.receipt import GUARD_PASSED, Receipt, sign_receipt
+from capsule.receipt import (
+    FAILURES,
+    GUARD_PASSED,
+    GUARD_REFUSED,
+    NO_OUTPUT,
+    Receipt,
+    SourceVerdict,
+    sign_receipt,
+)
 from contracts.errors import LedgerError, RevertedError
 from contracts.events import UseClosed, UseOpened
 from contracts.structs import UseStatus
@@ -36,12 +45,13 @@ from node.store import RunRow
 __all__ = ["CloseReason", "Compute", "Progress"]
 
 REFUSED = {
-    "share": CloseReason.SHARE_WRONG,
+    "share": CloseReason.NOT_RUN,
     "capsule": CloseReason.CAPSULE_WRONG,
     "algorithm": CloseReason.ALGORITHM_FAILED,
     "guard": CloseReason.OUTPUT_REFUSED,
     "limits": CloseReason.LIMIT_REACHED,
 }
+"""A share that is not proven wrong accuses nobody: then there was nothing to run with."""
 PASSING = ("EnforcedPause", "AccessTooEarly")
 """Refusals of `openUse` that time alone may lift."""
 
@@ -181,11 +191,11 @@ class Compute:
             except NodeError as error:
                 if not self._past_deadline(uses):
                     raise
-                outcome = Closing(CloseReason.NOT_RUN).encode()
+                outcome = self._failed(uses, CloseReason.NOT_RUN).encode()
                 return self._record(row, "ran", outcome=outcome, note=f"not_run: {error}")
             return self._record(row, "ran", outcome=closing.encode())
         if self._past_deadline(uses) or any(self._refused_too_often(opened) for opened in uses):
-            return self._record(row, "ran", outcome=Closing(CloseReason.TOO_FEW_RELEASES).encode())
+            return self._record(row, "ran", outcome=self._failed(uses, CloseReason.TOO_FEW_RELEASES).encode())
         return row
 
     def _released_enough(self, opened: UseOpened) -> bool:
@@ -213,7 +223,7 @@ class Compute:
         try:
             gathered = self._gathering.gather(row, order, uses)
         except CapsuleError:
-            return Closing(CloseReason.CAPSULE_WRONG)
+            return self._failed(uses, CloseReason.CAPSULE_WRONG)
         limits = Limits(
             wall_seconds=context.settings.run_seconds,
             cpu_seconds=context.settings.run_seconds,
@@ -224,48 +234,87 @@ class Compute:
             gathered.job, gathered.capsules, limits, allow_unprotected=context.settings.allow_unprotected_runtime
         )
         if isinstance(outcome, Refused):
-            return self._refused(outcome, gathered)
-        return self._completed(Digest.parse(row.order_hash), gathered, outcome, uses)
+            return self._refused(outcome, gathered, uses)
+        return self._completed(outcome, uses)
 
-    def _completed(self, order: Digest, gathered: Gathered, outcome: Completed, uses: Sequence[UseOpened]) -> Closing:
+    def _completed(self, outcome: Completed, uses: Sequence[UseOpened]) -> Closing:
+        write_whole(self._result_path(uses[0].order_hash), outcome.sealed_result)
+        receipt = self._receipt(
+            uses,
+            output=outcome.output_hash,
+            rows_in=outcome.rows_in,
+            rows_out=outcome.rows_out,
+            source=outcome.source,
+            measurement=outcome.measurement,
+            protected=outcome.protected,
+        )
+        return Closing(CloseReason.COMPLETED, receipt, outcome.sealed_result_hash, outcome.rows_out)
+
+    def _failed(self, uses: Sequence[UseOpened], reason: CloseReason, *, protected: bool = False) -> Closing:
+        """A failed close with its receipt, also where too few released: of an order's uses one may have had enough."""
+        receipt = self._receipt(
+            uses,
+            output=NO_OUTPUT,
+            rows_in=0,
+            rows_out=0,
+            source=SourceVerdict("declared"),
+            measurement=uses[0].measurement,
+            protected=protected,
+            failure=FAILURES[reason],
+        )
+        return Closing(reason, receipt)
+
+    def _receipt(
+        self,
+        uses: Sequence[UseOpened],
+        *,
+        output: Digest,
+        rows_in: int,
+        rows_out: int,
+        source: SourceVerdict,
+        measurement: Digest,
+        protected: bool,
+        failure: str = "",
+    ) -> Digest:
+        """Signs and keeps the receipt of an order's uses; returns its hash."""
         context = self._context
+        order = uses[0].order
         opened_at = context.ledger.access.use_of(uses[0].use).opened_at
         receipt = Receipt(
-            order_hash=order,
+            order_hash=uses[0].order_hash,
             uses=tuple(opened.use for opened in uses),
             grants=tuple(opened.grant for opened in uses),
             agreements=tuple(context.view.grant(opened.grant).agreement_hash for opened in uses),
             capsule_roots=tuple(opened.pin.capsule_root for opened in uses),
-            algorithm=gathered.job.algorithm.hash,
-            parameters=gathered.job.parameters.hash,
-            output=outcome.output_hash,
-            rows_in=outcome.rows_in,
-            rows_out=outcome.rows_out,
-            guard=GUARD_PASSED,
-            source=outcome.source,
-            measurement=outcome.measurement,
-            protected=outcome.protected,
+            algorithm=order.algorithm,
+            parameters=order.parameters,
+            output=output,
+            rows_in=rows_in,
+            rows_out=rows_out,
+            guard=GUARD_REFUSED if failure else GUARD_PASSED,
+            source=source,
+            measurement=measurement,
+            protected=protected,
             log_head=NOTHING,
             opened_at=opened_at,
             closed_at=max(context.clock(), opened_at),
             compute_node=context.account,
+            failure=failure,
         )
         signed = sign_receipt(receipt, context.keystore.signer, context.ledger.domain)
-        write_whole(self._result_path(order), outcome.sealed_result)
         context.store.put_document("receipt", receipt.hash, signed.to_json())
-        return Closing(CloseReason.COMPLETED, receipt.hash, outcome.sealed_result_hash, outcome.rows_out)
+        return receipt.hash
 
-    def _refused(self, outcome: Refused, gathered: Gathered) -> Closing:
+    def _refused(self, outcome: Refused, gathered: Gathered, uses: Sequence[UseOpened]) -> Closing:
         """A failed close. A wrong share is proven by publishing the one one-time key that opens it; shares that are
         all right and do not make the key accuse nobody whose share that would show to be good.
         """
         if outcome.kind == "capsule" and outcome.reason == "root" and outcome.capsule is not None:
             self._gathering.forget_capsule(gathered, outcome.capsule)
         if (outcome.kind, outcome.reason) == ("share", "key"):
-            return Closing(CloseReason.KEY_WRONG)
-        closing = Closing(REFUSED[outcome.kind])
+            return self._failed(uses, CloseReason.KEY_WRONG, protected=outcome.protected)
         if (outcome.kind, outcome.reason) != ("share", "wrong") or outcome.capsule is None or outcome.index is None:
-            return closing
+            return self._failed(uses, REFUSED[outcome.kind], protected=outcome.protected)
         one = gathered.job.capsules[outcome.capsule]
         accusation = Accusation(
             use=UseId(one.use),
@@ -275,7 +324,7 @@ class Compute:
             one_time_key=one.one_time_keys[outcome.index].secret,
         )
         self._context.store.put_document("accusation", accusation.hash, accusation.to_json())
-        return Closing(closing.reason, accusation.hash)
+        return Closing(CloseReason.SHARE_WRONG, accusation.hash)
 
     def _close(self, row: RunRow, digest: Digest) -> RunRow:
         closing = Closing.decode(row.outcome)
@@ -292,7 +341,8 @@ class Compute:
                 return self._end(row, digest, note)  # an earlier try of this node got through
             if ended == {UseStatus.OPEN} and completed:
                 # the result may not leave, for example because another use spent the rows
-                outcome = Closing(CloseReason.OUTPUT_REFUSED).encode()
+                uses = self._context.view.uses_of(digest)
+                outcome = self._failed(uses, CloseReason.OUTPUT_REFUSED).encode()
                 row = self._record(row, "ran", outcome=outcome, note=f"the chain refused its result: {error}")
                 return self._close(row, digest)
             return self._end(row, digest, f"the chain refused to close it: {error}")

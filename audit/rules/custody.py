@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Absent, Papers
-from audit.picture import Deal, Decision, Opening, State, Use, Version
+from audit.picture import Closing, Deal, Decision, Opening, State, Use, Version
 from audit.rules.quorum import quorum
+from audit.rules.results import failure_stated
 from capsule.accusation import Accusation
 from capsule.box import BoxKey
 from capsule.deal import Deal as DealDocument
 from capsule.decision import REFUSED, RELEASED, SignedDecision, verify_decision
 from capsule.errors import CapsuleError, InputError, ShareError
+from capsule.receipt import SignedReceipt
 from capsule.share import ReleaseContext, open_release
 from capsule.signature import PublicKey
 
@@ -160,7 +162,10 @@ def _over_before_deadline(state: State, use: Use, deal: Deal) -> bool:
 
 
 def use_unclosed(state: State, papers: Papers) -> Iterator[Finding]:
-    """Once enough shares were released, a use ends with a receipt, or with a proven accusation (DESIGN 3, counting)."""
+    """Once enough shares were released, a use ends with a receipt, or with a proven accusation (DESIGN 3, counting).
+
+    The receipt of a failed run says so under the compute node's signature; a hash alone says nothing.
+    """
     for use in state.uses.values():
         ended = use.ended
         end = ended or Place(state.tip.number + 1, 0, state.tip.time, use.place.transaction)
@@ -169,7 +174,7 @@ def use_unclosed(state: State, papers: Papers) -> Iterator[Finding]:
             continue
         closing = use.closing
         if closing is not None and closing.place == ended:
-            if closing.completed or any(closing.receipt_hash):
+            if closing.completed or _accounted_for(state, papers, use, closing):
                 continue
             how = f"was closed as failed (reason {closing.reason})"
         elif ended is not None:
@@ -185,7 +190,31 @@ def use_unclosed(state: State, papers: Papers) -> Iterator[Finding]:
             releases=known.custodians + known.provider,
             state=how,
             compute_node=use.order.compute_node,
+            deadline=use.deadline,
+            ended="-" if ended is None else ended.block,
+            reason="-" if closing is None else closing.reason,
         )
+
+
+def _accounted_for(state: State, papers: Papers, use: Use, closing: Closing) -> bool:
+    """Whether a failed close names what its reason asks for: the receipt of a failure, or a wrong share's accusation.
+
+    True too while that may still be served, or where the deal that an accusation is judged with is not.
+    """
+    if not any(closing.receipt_hash):
+        return False
+    if closing.accuses:
+        accusation = papers.accusation(use, closing)
+        if isinstance(accusation, Accusation):
+            judged = _judge(state, papers, use, accusation)
+            return judged is None or bool(judged.wrong)
+        absent = isinstance(accusation, Absent)
+    else:
+        receipt = papers.receipt(use, closing)
+        if isinstance(receipt, SignedReceipt):
+            return failure_stated(state, use, closing, receipt)
+        absent = isinstance(receipt, Absent)
+    return absent and closing.place.time + papers.patience.document > state.tip.time
 
 
 def deal_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
@@ -308,7 +337,7 @@ def _judged(state: State, papers: Papers) -> Iterator[_Judged]:
     orders = set()
     for use in state.uses.values():
         closing = use.closing
-        if closing is None or closing.completed or not any(closing.receipt_hash) or use.order_hash in orders:
+        if closing is None or not closing.accuses or not any(closing.receipt_hash) or use.order_hash in orders:
             continue
         orders.add(use.order_hash)
         accusation = papers.accusation(use, closing)

@@ -8,11 +8,21 @@ from audit.findings import Finding, Subject, found
 from audit.papers import Odd, Papers
 from audit.picture import Closing, State, Use
 from capsule.errors import CapsuleError
-from capsule.receipt import GUARD_PASSED, Receipt, SignedReceipt, verify_receipt
+from capsule.receipt import (
+    FAILURES,
+    GUARD_PASSED,
+    GUARD_REFUSED,
+    NO_OUTPUT,
+    Receipt,
+    SignedReceipt,
+    SourceVerdict,
+    verify_receipt,
+)
 from capsule.signature import PublicKey
 
 __all__ = [
     "capsule_root_mismatch",
+    "failure_stated",
     "receipt_content_mismatch",
     "receipt_hash_mismatch",
     "receipt_signature_invalid",
@@ -21,7 +31,7 @@ __all__ = [
 
 def receipt_hash_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
     """The receipt that is served is the one that the closing names."""
-    for use, closing in _completed(state):
+    for use, closing in _with_receipt(state):
         paper = papers.receipt(use, closing)
         if isinstance(paper, Odd):
             yield found(
@@ -35,7 +45,7 @@ def receipt_hash_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
 
 def receipt_signature_invalid(state: State, papers: Papers) -> Iterator[Finding]:
     """A receipt is signed by the key that its compute node had when the chain fixed the receipt's hash."""
-    for use, closing in _completed(state):
+    for use, closing in _with_receipt(state):
         paper = papers.receipt(use, closing)
         if isinstance(paper, SignedReceipt):
             reason = _signature_reason(state, use, closing, paper)
@@ -48,6 +58,12 @@ def receipt_signature_invalid(state: State, papers: Papers) -> Iterator[Finding]
                     reason=reason,
                     receipt=closing.receipt_hash,
                 )
+
+
+def failure_stated(state: State, use: Use, closing: Closing, signed: SignedReceipt) -> bool:
+    """Whether a receipt is the compute node's true word that this use failed for the reason on chain."""
+    uses = _by_order(state)[use.order_hash]
+    return not (_signature_reason(state, use, closing, signed) or _differing(state, uses, closing, signed.receipt))
 
 
 def _signature_reason(state: State, use: Use, closing: Closing, signed: SignedReceipt) -> str:
@@ -66,10 +82,8 @@ def _signature_reason(state: State, use: Use, closing: Closing, signed: SignedRe
 
 def receipt_content_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
     """A receipt states the order, uses, grants, capsules, algorithm and rows that the ledger knows."""
-    by_order: dict[bytes, list[Use]] = {}
-    for use in sorted(state.uses.values(), key=lambda use: use.place):
-        by_order.setdefault(use.order_hash, []).append(use)
-    for use, closing in _completed(state):
+    by_order = _by_order(state)
+    for use, closing in _with_receipt(state):
         paper = papers.receipt(use, closing)
         if isinstance(paper, SignedReceipt):
             fields = _differing(state, by_order[use.order_hash], closing, paper.receipt)
@@ -86,7 +100,7 @@ def receipt_content_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
 def _differing(state: State, uses: list[Use], closing: Closing, receipt: Receipt) -> list[str]:
     order = uses[0].order
     grants = [state.grants.get(use.grant) for use in uses]
-    stated = {
+    stated: dict[str, tuple[object, object]] = {
         "order_hash": (receipt.order_hash, uses[0].order_hash),
         "uses": (receipt.uses, tuple(use.id for use in uses)),
         "grants": (receipt.grants, order.grants),
@@ -99,6 +113,12 @@ def _differing(state: State, uses: list[Use], closing: Closing, receipt: Receipt
         "rows_out": (receipt.rows_out, closing.rows_out),
         "guard": (receipt.guard, GUARD_PASSED),
     }
+    if not closing.completed:
+        stated["guard"] = (receipt.guard, GUARD_REFUSED)
+        stated["output"] = (receipt.output, NO_OUTPUT)
+        stated["rows_in"] = (receipt.rows_in, 0)
+        stated["source"] = (receipt.source, SourceVerdict("declared"))
+        stated["failure"] = (receipt.failure, FAILURES.get(closing.reason))
     return [name for name, (said, known) in stated.items() if said != known]
 
 
@@ -118,8 +138,16 @@ def capsule_root_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
                 )
 
 
-def _completed(state: State) -> Iterator[tuple[Use, Closing]]:
+def _by_order(state: State) -> dict[bytes, list[Use]]:
+    by_order: dict[bytes, list[Use]] = {}
+    for use in sorted(state.uses.values(), key=lambda use: use.place):
+        by_order.setdefault(use.order_hash, []).append(use)
+    return by_order
+
+
+def _with_receipt(state: State) -> Iterator[tuple[Use, Closing]]:
+    """Uses whose close names a receipt: of the completed run, or of the failure."""
     for use in state.uses.values():
         closing = use.closing
-        if closing is not None and closing.completed:
+        if closing is not None and any(closing.receipt_hash) and not closing.accuses:
             yield use, closing

@@ -92,7 +92,7 @@ def _use_duties(state: State, papers: Papers) -> Iterator[_Duty]:
         closing = use.closing
         if closing is None or not any(closing.receipt_hash):
             continue
-        if closing.completed:
+        if not closing.accuses:
             yield _Duty(papers.receipt_reference(use, closing), closing.place, subject, papers.receipt(use, closing))
             continue
         yield _Duty(papers.accusation_reference(use, closing), closing.place, subject, papers.accusation(use, closing))

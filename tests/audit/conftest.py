@@ -60,6 +60,22 @@ def false_accusation(quarrels: DataSpace, true_accusation: History) -> History:
     return history_of(quarrels)
 
 
+@pytest.fixture(scope="session")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DataSpace, History]]:
+    """Enough released, and the runs failed with a receipt: one order over one asset, one over two."""
+    founded = DataSpace(tmp_path_factory.mktemp("chain"), seed=3)
+    offered = founded.offer(founded.register())
+    (use,) = founded.open(founded.grant(offered))
+    founded.release(use, 0, 1, 2, 3)
+    founded.fail_with_receipt(use, reason=5)
+    both = founded.open(founded.grant(offered), founded.grant(founded.offer(founded.register())))
+    founded.release(both[0], 0, 1, 2, 3)
+    founded.refuse(both[1], 0, 1, 2, 3)
+    founded.fail_with_receipt(*both, reason=1)
+    yield founded, history_of(founded)
+    founded.close()
+
+
 def _devices(space: DataSpace) -> None:
     second = space.admit("second gateway", Role.GATEWAY)
     station, vehicle = space.enroll(), space.enroll()

@@ -1,9 +1,18 @@
 """Every rule finds its own planted violation, and nothing else does."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from audit.findings import RULES
+from audit.papers import Patience
 from audit.rulebook import CHECKS
+from capsule import canonical
+from capsule.ids import Digest
+from capsule.receipt import CloseReason, Receipt, SignedReceipt, SourceVerdict, sign_receipt
+from capsule.signature import Signer
+from contracts import events as ev
 from tests.audit.plants import PLANTS
 from tests.sim.dataspace import DataSpace
 from tests.sim.histories import History
@@ -39,5 +48,90 @@ def test_wrong_share_accuses_its_holder(true_accusation: History, quarrels: Data
 def test_false_accusation_falls_back_on_the_compute_node(false_accusation: History, quarrels: DataSpace) -> None:
     findings = {finding.rule: finding for finding in false_accusation.findings()}
 
-    assert set(findings) == {"share-wrong", "false-accusation"}
+    assert set(findings) == {"share-wrong", "false-accusation", "use-unclosed"}
+    assert findings["use-unclosed"].subject == findings["false-accusation"].subject
     assert findings["false-accusation"].accused == quarrels.compute.account
+
+
+# Failed closes after enough releases
+
+OTHER = Digest(b"\xee" * 32)
+
+
+def closed(history: History) -> ev.UseClosed:
+    return history.first(ev.UseClosed)
+
+
+def rules(history: History, patience: Patience | None = None) -> set[str]:
+    return {finding.rule for finding in history.findings(patience=patience)}
+
+
+def stated(history: History) -> Receipt:
+    content = history.documents["receipt", bytes(closed(history).receipt_hash)]
+    return SignedReceipt.from_json(canonical.decode(content)).receipt
+
+
+def told(history: History, receipt: Receipt, signer: Signer, space: DataSpace) -> History:
+    """The first close names another receipt, which is served."""
+    signed = sign_receipt(receipt, signer, space.operator.domain)
+    history = history.change(closed(history), receipt_hash=receipt.hash)
+    return history.serve("receipt", receipt.hash, canonical.encode(signed.to_json()))
+
+
+def test_failure_with_a_receipt_is_no_finding(failures: tuple[DataSpace, History]) -> None:
+    assert failures[1].findings() == ()
+
+
+def test_failure_without_a_receipt_is_unclosed(failures: tuple[DataSpace, History]) -> None:
+    _, history = failures
+    (finding,) = history.change(closed(history), receipt_hash=Digest(bytes(32))).findings()
+    assert finding.rule == "use-unclosed"
+    assert "closed as failed" not in finding.message_zh
+
+
+@pytest.mark.parametrize("reason", [0, 2, 5, 99])
+def test_hash_that_nobody_serves_is_no_receipt(failures: tuple[DataSpace, History], reason: int) -> None:
+    _, history = failures
+    history = history.change(closed(history), receipt_hash=OTHER, reason=reason)
+    assert rules(history) == {"use-unclosed", "document-not-served"}
+    assert rules(history, Patience(document=10**6)) == set()
+
+
+def test_receipt_of_another_kind_of_close_is_none(failures: tuple[DataSpace, History]) -> None:
+    """A receipt where an accusation must stand, and one of another failure."""
+    _, history = failures
+    as_accusation = history.change(closed(history), reason=int(CloseReason.SHARE_WRONG))
+    assert rules(as_accusation) == {"use-unclosed", "document-not-served"}
+    otherwise = history.change(closed(history), reason=int(CloseReason.ALGORITHM_FAILED))
+    assert rules(otherwise) == {"use-unclosed", "receipt-content-mismatch"}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda receipt: replace(receipt, order_hash=OTHER),
+        lambda receipt: replace(receipt, failure=""),
+        lambda receipt: replace(receipt, failure="", guard="passed"),
+        lambda receipt: replace(receipt, rows_in=5),
+        lambda receipt: replace(receipt, source=SourceVerdict("declared", 0, 5)),
+    ],
+)
+def test_receipt_of_something_else_is_none(
+    failures: tuple[DataSpace, History], edit: Callable[[Receipt], Receipt]
+) -> None:
+    space, history = failures
+    history = told(history, edit(stated(history)), space.compute.signer, space)
+    assert rules(history) == {"use-unclosed", "receipt-content-mismatch"}
+
+
+def test_failure_receipt_of_another_order_is_none(failures: tuple[DataSpace, History]) -> None:
+    _, history = failures
+    other = history.all(ev.UseClosed)[-1]
+    history = history.change(closed(history), receipt_hash=other.receipt_hash, reason=other.reason)
+    assert rules(history) == {"use-unclosed", "receipt-content-mismatch"}
+
+
+def test_failure_receipt_under_another_key_is_none(failures: tuple[DataSpace, History]) -> None:
+    space, history = failures
+    history = told(history, stated(history), space.buyer.signer, space)
+    assert rules(history) == {"use-unclosed", "receipt-signature-invalid"}

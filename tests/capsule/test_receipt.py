@@ -7,7 +7,16 @@ import pytest
 from capsule.canonical import Json, decode, encode
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import GrantId, UseId
-from capsule.receipt import Receipt, SignedReceipt, SourceVerdict, output_digest, sign_receipt, verify_receipt
+from capsule.receipt import (
+    FAILURES,
+    NO_OUTPUT,
+    Receipt,
+    SignedReceipt,
+    SourceVerdict,
+    output_digest,
+    sign_receipt,
+    verify_receipt,
+)
 from tests.capsule.samples import DOMAIN, OTHER_DOMAIN, OTHER_KEY, SIGNER, SIGNER_KEY, account, digest
 
 RECEIPT = Receipt(
@@ -114,3 +123,39 @@ def test_output_digest_is_salted() -> None:
 def test_malformed_documents_are_format_errors(changes: dict[str, Json]) -> None:
     with pytest.raises(FormatError):
         Receipt.from_json({**RECEIPT.to_json(), **changes})
+
+
+FAILED = replace(RECEIPT, output=NO_OUTPUT, rows_out=0, guard="refused", failure="output_refused")
+
+
+def test_a_completed_receipt_has_no_member_for_a_failure() -> None:
+    assert "failure" not in RECEIPT.to_json()
+
+
+@pytest.mark.parametrize("failure", FAILURES.values())
+def test_a_failure_reads_back(failure: str) -> None:
+    failed = replace(FAILED, failure=failure)
+    assert Receipt.from_json(decode(encode(failed.to_json()))) == failed
+    assert failed.hash != replace(FAILED, failure="").hash
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"failure": "share_wrong"},
+        {"failure": "completed"},
+        {"failure": "the station says 17"},
+        {"guard": "passed"},
+        {"rows_out": 1},
+        {"output": digest(1)},
+    ],
+)
+def test_impossible_failures_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        replace(FAILED, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("failure", ["", "completed", None, 5])
+def test_unreadable_failures_are_refused(failure: Json) -> None:
+    with pytest.raises(FormatError):
+        Receipt.from_json({**FAILED.to_json(), "failure": failure})

@@ -1,14 +1,21 @@
 """Runs: resumed at every state, counted once, ended with a reason, and never in each other's way."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audit.follow import rebuild
+from audit.index import Index
+from audit.papers import Papers
+from audit.rulebook import apply
 from capsule import canonical
 from capsule.accusation import Accusation
 from capsule.ids import Digest, GrantId
+from capsule.receipt import Receipt, SignedReceipt, verify_receipt
 from capsule.share import Release, open_share, seal_release
+from capsule.signature import PublicKey
 from contracts.errors import ChainUnreachableError, RevertedError
 from contracts.events import UseClosed
 from contracts.structs import UseStatus
@@ -17,6 +24,7 @@ from node.closing import CloseReason, Closing
 from node.compute import Progress
 from node.errors import PeerUnreachableError, RuntimeFailedError, UnknownError
 from node.runtime.protocol import Job, Refused
+from scripts.demo.inspection import NodeDocuments
 from tests.node.space import ALGORITHM_TWO, CSV, SQL_TWO, Offered, Space
 
 NOTHING = Digest(bytes(32))
@@ -59,15 +67,43 @@ def closing(space: Space, order: Digest) -> UseClosed:
     return end
 
 
+def failure(space: Space, order: Digest) -> Receipt:
+    """The receipt that the close names, as the compute node serves and signed it."""
+    digest = closing(space, order).receipt_hash
+    answer = space.world.client.get(f"http://compute.demo/v1/documents/receipt/{digest}")
+    signed = SignedReceipt.from_json(canonical.decode(answer.content))
+    signer = space["compute"].keystore.signer
+    receipt = verify_receipt(signed, PublicKey(signer.suite, signer.public_key), space["compute"].ledger.domain)
+    assert (receipt.hash, receipt.order_hash) == (digest, order)
+    return receipt
+
+
+def audited(space: Space, order: Digest, folder: Path) -> set[str]:
+    """The rules that the regulator's audit finds broken by the uses of an order."""
+    path = folder / "audit.db"
+    rebuild(space["regulator"].ledger, path)
+    with contextlib.closing(Index.open(path)) as index:
+        state = index.state()
+        firm, tentative = apply(state, Papers(state, NodeDocuments(space.world.operator, space.world.client)))
+    assert not tentative
+    uses = {str(opened.use) for opened in space.uses(order)}
+    return {finding.rule for finding in firm if finding.subject.id in uses}
+
+
 def used(space: Space, grant: GrantId) -> int:
     return space["compute"].ledger.access.grant_of(grant).used
 
 
 def failed(space: Space, order: Digest, reason: CloseReason) -> None:
-    """The run ended without a result, and nothing of it is left."""
+    """The run ended without a result, and nothing of it is left but a receipt of the failure, or an accusation."""
     end = closing(space, order)
     assert not end.completed
     assert end.reason == reason
+    if reason is not CloseReason.SHARE_WRONG:
+        receipt = failure(space, order)
+        assert receipt.failure == reason.name.lower()
+        assert (receipt.guard, receipt.rows_in, receipt.rows_out, receipt.output) == ("refused", 0, 0, NOTHING)
+        assert receipt.measurement == space.uses(order)[0].measurement
     assert one_time_keys(space, order) == [None] * 4
     with pytest.raises(UnknownError):
         space["compute"].node.compute.result(order)
@@ -175,7 +211,7 @@ def test_a_deadline_that_passed_closes_failed(space: Space, grant: GrantId) -> N
     space.clock.now += 61
     assert step(space, order).note == "too_few_releases"
     failed(space, order, CloseReason.TOO_FEW_RELEASES)
-    assert used(space, grant) == before
+    assert used(space, grant) == before + 1  # shares were released
 
 
 def test_an_order_past_its_deadline_is_not_opened(space: Space, grant: GrantId) -> None:
@@ -431,7 +467,19 @@ def test_shares_that_do_not_make_the_key_accuse_no_good_share(
     monkeypatch.setattr(compute, "run", lambda *_, **__: outcome)
     assert step(space, order).note == "key_wrong"
     failed(space, order, CloseReason.KEY_WRONG)
-    assert closing(space, order).receipt_hash == NOTHING
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("share", "missing"), ("share", "wrong")])
+def test_a_share_that_nobody_proved_wrong_accuses_nobody(
+    space: Space, grant: GrantId, monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
+) -> None:
+    order = space.ordered(grant).order_hash
+    space["compute"].node.work()
+    space.release()
+    outcome = Refused(kind=kind, reason=reason, measurement=NOTHING, protected=True)
+    monkeypatch.setattr(compute, "run", lambda *_, **__: outcome)
+    assert step(space, order).note == "not_run"
+    failed(space, order, CloseReason.NOT_RUN)
 
 
 # Several grants
@@ -491,7 +539,31 @@ def test_one_use_of_an_order_that_expired_ends_its_run(space: Space, pair: tuple
     assert step(space, order).note == "its use has ended on chain"
 
 
+def test_one_capsule_released_and_the_other_refused_leaves_a_receipt(
+    space: Space, pair: tuple[Offered, Offered], tmp_path: Path
+) -> None:
+    """The first key could have been rebuilt, so its use is to be accounted for."""
+    order, _ = ordered_pair(space, pair)
+    first, second = space.uses(order)
+    space.release("provider", "custodian-1", "custodian-2")
+    space["provider-2"].ledger.access.refuse_share(second.use, 14, NOTHING)
+    assert step(space, order).note == "too_few_releases"
+    failed(space, order, CloseReason.TOO_FEW_RELEASES)
+    assert failure(space, order).uses == (first.use, second.use)
+    assert "use-unclosed" not in audited(space, order, tmp_path)
+
+
 # Closing
+
+
+def test_a_refused_output_leaves_a_receipt_and_the_audit_finds_nothing(space: Space, tmp_path: Path) -> None:
+    """A group of 40 rows where the policy asks for 1,000."""
+    offered = space.offered(group_size=1000)
+    placed, _ = space.opened(offered)
+    space.release()
+    assert step(space, placed.order_hash).note == "output_refused"
+    failed(space, placed.order_hash, CloseReason.OUTPUT_REFUSED)
+    assert audited(space, placed.order_hash, tmp_path) == set()
 
 
 def test_a_result_that_the_chain_does_not_let_out_closes_failed_and_is_not_served(space: Space) -> None:

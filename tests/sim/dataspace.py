@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,15 @@ from capsule.key import DataKey, deal_parts, key_commitment
 from capsule.order import Order, order_hash
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.policy.offer import offer
-from capsule.receipt import GUARD_PASSED, Receipt, SourceVerdict, output_digest, sign_receipt
+from capsule.receipt import (
+    FAILURES,
+    GUARD_PASSED,
+    GUARD_REFUSED,
+    Receipt,
+    SourceVerdict,
+    output_digest,
+    sign_receipt,
+)
 from capsule.sealing import SealPlan, seal
 from capsule.senml import Row
 from capsule.share import Release, ShareSecret, seal_release
@@ -479,9 +487,34 @@ class DataSpace:
 
     def complete(self, *opened: Opened, rows: int = 10) -> Receipt:
         """The compute node closes an order's uses with a receipt."""
+        receipt = self.receipt(*opened, rows=rows)
+        self.sign(receipt)
+        self.compute.ledger.access.close_use(receipt.order_hash, True, 0, receipt.hash, self.digest(), rows)
+        return receipt
+
+    def fail_with_receipt(self, *opened: Opened, reason: int) -> Receipt:
+        """The compute node closes an order's uses as failed, with a receipt of the failure."""
+        receipt = replace(
+            self.receipt(*opened, rows=0),
+            output=NOTHING,
+            rows_in=0,
+            guard=GUARD_REFUSED,
+            failure=FAILURES[reason],
+        )
+        self.sign(receipt)
+        self.fail(opened[0], reason, receipt.hash)
+        return receipt
+
+    def sign(self, receipt: Receipt) -> None:
+        """The compute node signs a receipt and serves it."""
+        signed = sign_receipt(receipt, self.compute.signer, self.operator.domain)
+        self.serve("receipt", receipt.hash, signed.to_json())
+
+    def receipt(self, *opened: Opened, rows: int) -> Receipt:
+        """What the compute node says of a completed order."""
         order = opened[0].event.order
         access = self.operator.access.address
-        receipt = Receipt(
+        return Receipt(
             order_hash=order_hash(order, self.operator.domain.chain_id, access),
             uses=tuple(one.id for one in opened),
             grants=order.grants,
@@ -501,10 +534,6 @@ class DataSpace:
             closed_at=self.now,
             compute_node=self.compute.account,
         )
-        signed = sign_receipt(receipt, self.compute.signer, self.operator.domain)
-        self.serve("receipt", receipt.hash, signed.to_json())
-        self.compute.ledger.access.close_use(receipt.order_hash, True, 0, receipt.hash, self.digest(), rows)
-        return receipt
 
     def fail(self, opened: Opened, reason: int, document_hash: Digest = NOTHING) -> None:
         """The compute node closes an order as failed."""
