@@ -161,8 +161,8 @@ _CATALOGUE: Final = {
         "该次使用的截止时间为 {stated}，按订单与条款应为 {computed}。",
     ),
     ("give-back-wrong", _HIGH, _PROVEN, "3"): (
-        "The use ended with {releases} releases of {threshold} needed; given back: {given_back}.",
-        "该次使用结束时已有 {releases} 份释放（需要 {threshold} 份），是否退还次数：{given_back}。",
+        "The use ended with {releases} custodians' releases; given back: {given_back}. It comes back only without any.",
+        "该次使用结束时已有 {releases} 个托管方释放，是否退还次数：{given_back}；仅在没有任何释放时才退还。",
     ),
     ("order-signature-invalid", _CRITICAL, _PROVEN, "3"): (
         "The order is not signed by buyer {buyer}: {reason}.",
