@@ -75,6 +75,8 @@ def test_seconds_from_an_origin(tmp_path: Path) -> None:
         ("time;P\n1;2\n", "line 1: names a time column"),
         ("time,,Q\n", "line 1: column 2 has no name"),
         ("time,P,P\n", "line 1, column P: is named twice"),
+        ("time,P,p\n", "line 1, column P: is named twice"),
+        ("2026-01-01 00:00:00,1,2.5\n", "line 1: is a row of readings"),
         ("time,a\tb\n", "line 1: a column name is printable"),
         ("t,P\n2024-01-01,1,2\n", "line 2: has 3 cells, the header names 2"),
         ("t,P\n2024-01-01\n", "line 2: has 1 cells"),

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,9 @@ from tests.node.space import Offered, Space, decided_on
 
 OTHER = Digest(bytes(range(32)))
 STRANGER = Address(bytes(range(20)))
+
+
+SMALL_ORDER_KEY = b"\x01" + bytes(31)
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +265,25 @@ def test_a_revoked_grant_is_refused(space: Space, offered: Offered) -> None:
     _, opened = space.opened(offered)
     space["provider"].node.access.revoke(opened.grant, 1)
     refused(space, decided_on(space["custodian-1"].node.work(), opened.use), RefusalReason.GRANT_REVOKED)
+
+
+def test_a_key_that_nothing_can_be_sealed_to_is_refused_and_the_next_use_decided(
+    space: Space, offered: Offered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chain takes any 32 bytes for a one-time key; a point of small order is one that everybody could open."""
+    compute = space["compute"].node.compute
+    usable = compute._one_time_keys
+
+    def poisoned(*order: Any) -> list[bytes]:
+        return [SMALL_ORDER_KEY if position == 1 else key for position, key in enumerate(usable(*order))]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compute, "_one_time_keys", poisoned)
+        _, first = space.opened(offered)
+    _, second = space.opened(offered)
+    work = space["custodian-1"].node.work()
+    refused(space, decided_on(work, first.use), RefusalReason.KEY_UNUSABLE)
+    assert decided_on(work, second.use).released
 
 
 @pytest.mark.parametrize("off", [-1000, 1000])
