@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI
 
 from capsule.errors import FormatError
+from contracts.account import Account
 from contracts.agreeing import AgreeingChain
 from contracts.chain import Chain
 from contracts.ledger import Ledger, Pin
@@ -22,12 +22,22 @@ from node.home import Home, write_whole
 from node.keystore import Keystore, open_keystore
 from node.organisation import Node
 from node.peers import HttpPeers
-from node.service import build_app
 from node.settings import Settings
 from node.store import Store
 from node.view import LedgerView
 
-__all__ = ["Api", "Opened", "node_at", "now", "open_chain", "open_home", "open_ledger", "read_settings"]
+__all__ = [
+    "Api",
+    "Opened",
+    "build_node",
+    "ledger_at",
+    "node_at",
+    "now",
+    "open_chain",
+    "open_home",
+    "open_ledger",
+    "read_settings",
+]
 
 TOKEN_BYTES = 32
 
@@ -84,13 +94,19 @@ def open_chain(settings: Settings, home: Path) -> Iterator[Chain]:
     yield endpoints[0] if len(endpoints) == 1 else AgreeingChain(endpoints)
 
 
-def open_ledger(opened: Opened, chain: Chain) -> Ledger:
-    """The pinned contract set, as this home's account sees it."""
-    settings = opened.settings
+def open_ledger(settings: Settings, chain: Chain, account: Account | None) -> Ledger:
+    """The contract set that the settings pin, as an account sees it; without one for reading only."""
     if settings.directory is None or settings.genesis_hash is None:
         raise SettingsError("this home is bound to no ledger yet; run 'dataspace org join' with the operator's pin")
     pin = Pin(settings.chain_id, settings.genesis_hash, settings.directory)
-    return Ledger.connect(chain, settings.directory, opened.keystore.account, pin)
+    return Ledger.connect(chain, settings.directory, account, pin)
+
+
+@contextmanager
+def ledger_at(path: Path, passphrase: str) -> Iterator[Ledger]:
+    """The ledger of a home, sending with its account; the home is locked meanwhile."""
+    with open_home(path, passphrase) as opened, open_chain(opened.settings, path) as chain:
+        yield open_ledger(opened.settings, chain, opened.keystore.account)
 
 
 def build_node(opened: Opened, ledger: Ledger, client: httpx.Client) -> Node:
@@ -118,7 +134,7 @@ def node_at(path: Path, passphrase: str) -> Iterator[Node]:
         opened = stack.enter_context(open_home(path, passphrase))
         chain = stack.enter_context(open_chain(opened.settings, path))
         client = stack.enter_context(httpx.Client(timeout=opened.settings.peer_timeout_seconds))
-        node = build_node(opened, open_ledger(opened, chain), client)
+        node = build_node(opened, open_ledger(opened.settings, chain, opened.keystore.account), client)
         stack.callback(node.context.store.close)
         yield node
 
@@ -147,8 +163,3 @@ class Api:
 
     def write(self, path: Path) -> None:
         write_whole(path, json.dumps({"url": self.url, "token": self.token}).encode(), mode=0o600)
-
-
-def application(node: Node, token: str) -> FastAPI:
-    """The node's HTTP application."""
-    return build_app(node, token)

@@ -23,12 +23,11 @@ from audit.verdict import check as check_bundle
 from audit.verify import verify as verify_index
 from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint, sign_checkpoint
-from contracts.ledger import Ledger, Pin
-from node.errors import SettingsError
+from contracts.ledger import Ledger
 from node.home import Home, write_whole
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, out, passphrase, progress, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
-from scripts.composition import open_chain, open_home, read_settings
+from scripts.composition import open_chain, open_home, open_ledger, read_settings
 
 __all__ = ["app", "findings_table"]
 
@@ -218,11 +217,8 @@ def findings_table(findings: tuple[Finding, ...]) -> Table:
 def _ledger(home: Path) -> Iterator[Ledger]:
     """The pinned ledger, for reading: an audit needs no key."""
     settings = read_settings(home)
-    if settings.directory is None or settings.genesis_hash is None:
-        raise SettingsError("this home is bound to no ledger yet; run 'dataspace org join' with the operator's pin")
     with open_chain(settings, home) as chain:
-        pin = Pin(settings.chain_id, settings.genesis_hash, settings.directory)
-        yield Ledger.connect(chain, settings.directory, None, pin)
+        yield open_ledger(settings, chain, None)
 
 
 def _index(home: Path) -> Index:

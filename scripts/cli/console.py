@@ -27,8 +27,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from node.service import build_app
 from scripts.cli.exits import EXIT_INPUT, EXIT_REFUSED, EXIT_UNREACHABLE, KNOWN_ERRORS, exit_status
-from scripts.composition import Api, application, node_at
+from scripts.composition import Api, node_at
 from scripts.inprocess import InProcess
 
 __all__ = [
@@ -169,7 +170,7 @@ def node_client(home: Path, passphrase_file: Path | None) -> Iterator[NodeClient
     @contextmanager
     def in_process(token: str) -> Iterator[object]:
         with node_at(home, passphrase(passphrase_file)) as node:
-            yield application(node, token)
+            yield build_app(node, token)
 
     with home_client(home, in_process) as client:
         yield client

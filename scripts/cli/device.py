@@ -80,7 +80,7 @@ def run(
     """Sign the readings of a file and send them; what is queued survives a crash and is sent first."""
     with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
         account = Address.parse(gateway_account)
-        ledger = open_ledger(opened, chain)
+        ledger = open_ledger(opened.settings, chain, opened.keystore.account)
         keys = ledger.participants.keys_at(account, ledger.final_block().number)
         gateways = {account: PublicKey(keys.suite, keys.signing_key)}
         with (

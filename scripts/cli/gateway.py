@@ -88,6 +88,6 @@ def _client(home: Path, passphrase_file: Path | None) -> Iterator[NodeClient]:
 def _gateway(home: Path, passphrase_file: Path | None) -> Iterator[tuple[Gateway, Settings]]:
     """The gateway of a home, in this process."""
     with open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
-        ledger = open_ledger(opened, chain)
+        ledger = open_ledger(opened.settings, chain, opened.keystore.account)
         with Gateway.open(home, ledger, opened.keystore.signer, clock=now) as gateway:
             yield gateway, opened.settings

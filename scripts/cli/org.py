@@ -18,7 +18,7 @@ from node.home import Home, write_whole
 from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, show, told
-from scripts.composition import node_at, open_chain, open_home, open_ledger, read_settings
+from scripts.composition import ledger_at, node_at, open_chain, open_home, read_settings
 
 __all__ = ["app"]
 
@@ -123,13 +123,12 @@ def admit(
     as_json: JsonOption = False,
 ) -> None:
     """Operator: admit an organisation."""
-    with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
+    with told(), ledger_at(home, passphrase(passphrase_file)) as ledger:
         code, roles = Uscc.parse(uscc), roles_from_names(role)
         document = {"uscc": str(code), "account": account, "salt": secrets.token_hex(32)}
         identity = document_digest("identity", document)
         # Kept first: without its salt nobody could ever show what the hash on chain is of.
-        write_whole(opened.home.folder("identities") / f"{identity}.json", json.dumps(document).encode())
-        ledger = open_ledger(opened, chain)
+        write_whole(home / "identities" / f"{identity}.json", json.dumps(document).encode())
         transaction = ledger.participants.admit(Address.parse(account), code, identity, roles, value=funds)
         show({"account": account, "roles": role_names(roles), "transaction": str(transaction.hash)}, as_json)
 
@@ -143,8 +142,8 @@ def suspend(
     as_json: JsonOption = False,
 ) -> None:
     """Operator: suspend an organisation."""
-    with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
-        transaction = open_ledger(opened, chain).participants.suspend(Address.parse(account), reason)
+    with told(), ledger_at(home, passphrase(passphrase_file)) as ledger:
+        transaction = ledger.participants.suspend(Address.parse(account), reason)
         show({"account": account, "transaction": str(transaction.hash)}, as_json)
 
 
@@ -157,8 +156,8 @@ def reinstate(
     as_json: JsonOption = False,
 ) -> None:
     """Operator: end a suspension."""
-    with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
-        transaction = open_ledger(opened, chain).participants.reinstate(Address.parse(account), reason)
+    with told(), ledger_at(home, passphrase(passphrase_file)) as ledger:
+        transaction = ledger.participants.reinstate(Address.parse(account), reason)
         show({"account": account, "transaction": str(transaction.hash)}, as_json)
 
 
@@ -170,8 +169,8 @@ def show_organisation(
     as_json: JsonOption = False,
 ) -> None:
     """What the chain knows of an organisation."""
-    with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
-        organisation = open_ledger(opened, chain).participants.organisation(Address.parse(account))
+    with told(), ledger_at(home, passphrase(passphrase_file)) as ledger:
+        organisation = ledger.participants.organisation(Address.parse(account))
         show(
             {
                 "account": account,

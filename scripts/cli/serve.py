@@ -10,8 +10,9 @@ from capsule.errors import CapsuleError
 from contracts.errors import LedgerError
 from node.errors import NodeError, SettingsError
 from node.organisation import Node
+from node.service import build_app
 from scripts.cli.console import HomeOption, PassphraseFileOption, err, passphrase, told
-from scripts.composition import Api, application, node_at
+from scripts.composition import Api, node_at
 
 __all__ = ["app"]
 
@@ -31,7 +32,7 @@ def serve(home: HomeOption = Path(".dataspace"), passphrase_file: PassphraseFile
             )
         api = Api.fresh(f"http://{settings.host}:{settings.port}")
         server = uvicorn.Server(
-            uvicorn.Config(application(node, api.token), settings.host, settings.port, log_level="warning")
+            uvicorn.Config(build_app(node, api.token), settings.host, settings.port, log_level="warning")
         )
         stop = threading.Event()
         worker = threading.Thread(target=_work, args=(node, stop, settings.poll_seconds), daemon=True)

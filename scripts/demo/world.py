@@ -19,16 +19,13 @@ from contracts.deploy import deploy
 from contracts.embedded import EmbeddedChain
 from contracts.ledger import Ledger
 from contracts.roles import Role
-from node.context import Context
 from node.home import Home
 from node.keystore import Keystore, create_keystore
 from node.organisation import Node
-from node.peers import HttpPeers
 from node.service import build_app
 from node.settings import Settings
-from node.store import Store
 from node.view import LedgerView
-from scripts.composition import now
+from scripts.composition import Opened, build_node, now
 from scripts.inprocess import InProcess
 
 __all__ = ["CUSTODIANS", "Member", "World", "build_world"]
@@ -100,11 +97,8 @@ class World:
         home = self._stack.enter_context(Home(self.home / name))
         keystore = create_keystore(home.keystore_file, secrets.token_urlsafe(16), secrets.token_bytes)
         ledger = Ledger.connect(self.chain, self.directory, keystore.account, None)
-        store = Store(home.database_file, keystore.vault, secrets.token_bytes)
-        self._stack.callback(store.close)
-        peers = HttpPeers(self.client, settings.max_document_bytes)
-        context = Context(home, settings, keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes)
-        node = Node(context)
+        node = build_node(Opened(home, settings, keystore), ledger, self.client)
+        self._stack.callback(node.context.store.close)
         self.serve(f"{name}.demo", build_app(node, secrets.token_urlsafe(16)))
         member = Member(name, _code(), home.path, keystore, ledger, node)
         self.members[name] = member
@@ -137,7 +131,7 @@ class World:
 
 @contextmanager
 def build_world(home: Path) -> Iterator[World]:
-    """A fresh chain with its contracts, and nine members that are not admitted yet."""
+    """A fresh chain with its contracts, and eight members that are not admitted yet."""
     home.mkdir(parents=True, exist_ok=False, mode=0o700)
     with EmbeddedChain.open(home / "chain", clock=now) as chain:
         directory = deploy(chain, chain.faucet, confirmations=0, finalized_tag=False)
