@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +109,8 @@ def ledger_at(path: Path, passphrase: str) -> Iterator[Ledger]:
         yield open_ledger(opened.settings, chain, opened.keystore.account)
 
 
-def build_node(opened: Opened, ledger: Ledger, client: httpx.Client) -> Node:
-    """A node on an open home. `client` reaches the other organisations."""
+def build_node(opened: Opened, ledger: Ledger, client: httpx.Client, clock: Callable[[], int] = now) -> Node:
+    """A node on an open home. `client` reaches the other organisations; `clock` gives Unix seconds."""
     store = Store(opened.home.database_file, opened.keystore.vault, secrets.token_bytes)
     peers = HttpPeers(client, opened.settings.max_document_bytes)
     context = Context(
@@ -121,7 +121,7 @@ def build_node(opened: Opened, ledger: Ledger, client: httpx.Client) -> Node:
         ledger,
         LedgerView(ledger),
         peers,
-        now,
+        clock,
         secrets.token_bytes,
     )
     return Node(context)

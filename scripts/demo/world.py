@@ -65,8 +65,11 @@ class Member:
 class World:
     """All members, the operator's ledger, and the chain."""
 
-    def __init__(self, home: Path, chain: EmbeddedChain, operator: Account, directory: Address) -> None:
+    def __init__(
+        self, home: Path, chain: EmbeddedChain, operator: Account, directory: Address, clock: Callable[[], int]
+    ) -> None:
         self.home = home
+        self.clock = clock
         self.chain = chain
         self.directory = directory
         self.operator = Ledger.connect(chain, directory, operator, None)
@@ -97,7 +100,7 @@ class World:
         home = self._stack.enter_context(Home(self.home / name))
         keystore = create_keystore(home.keystore_file, secrets.token_urlsafe(16), secrets.token_bytes)
         ledger = Ledger.connect(self.chain, self.directory, keystore.account, None)
-        node = build_node(Opened(home, settings, keystore), ledger, self.client)
+        node = build_node(Opened(home, settings, keystore), ledger, self.client, self.clock)
         self._stack.callback(node.context.store.close)
         self.serve(f"{name}.demo", build_app(node, secrets.token_urlsafe(16)))
         member = Member(name, _code(), home.path, keystore, ledger, node)
@@ -130,12 +133,12 @@ class World:
 
 
 @contextmanager
-def build_world(home: Path) -> Iterator[World]:
-    """A fresh chain with its contracts, and eight members that are not admitted yet."""
+def build_world(home: Path, clock: Callable[[], int] = now) -> Iterator[World]:
+    """A fresh chain with its contracts, and eight members that are not admitted yet; all share one clock."""
     home.mkdir(parents=True, exist_ok=False, mode=0o700)
-    with EmbeddedChain.open(home / "chain", clock=now) as chain:
+    with EmbeddedChain.open(home / "chain", clock=clock) as chain:
         directory = deploy(chain, chain.faucet, confirmations=0, finalized_tag=False)
-        world = World(home, chain, chain.faucet, directory)
+        world = World(home, chain, chain.faucet, directory, clock)
         try:
             for name in ROLES:
                 world.join(name)

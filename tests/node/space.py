@@ -207,7 +207,5 @@ def decided_on(work: Work, use: bytes) -> Decided:
 @contextmanager
 def build_space(path: Path) -> Iterator[Space]:
     clock = Clock()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scripts.demo.world.now", clock)
-        with build_world(path / "world") as world:
-            yield Space(world, clock)
+    with build_world(path / "world", clock) as world:
+        yield Space(world, clock)
