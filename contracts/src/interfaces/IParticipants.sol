@@ -17,8 +17,9 @@ interface IParticipants is ISequenced {
         string endpoint;
     }
 
-    /// @dev suite 1: Ed25519 (32 bytes, RFC 8032); suite 2: SM2 (65 bytes, 04 || x || y). The key serves from block `since`
-    /// until the next one's `since`. `distrustedFrom`, if not zero: signatures after this time count for nothing.
+    /// @dev suite 1: Ed25519 (32 bytes, RFC 8032); suite 2: SM2 (GB/T 32918.2), 04 || x || y || user id, the user id 1 to 64
+    /// bytes. Whether it is a point of the curve, readers check. The key serves from block `since` until the next one's
+    /// `since`. `distrustedFrom`, if not zero: signatures after this time count for nothing.
     struct Keys {
         uint8 suite;
         bytes signingKey;

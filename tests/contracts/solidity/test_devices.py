@@ -38,7 +38,9 @@ def test_a_device_and_its_owner(space: Space) -> None:
     device, provider, contract = h("device"), space.provider.address, space.devices
     with space.refused("DevicesParticipantNotActive", space.buyer.address, PROVIDER):
         enroll(space, device, by=space.buyer.address)
-    for suite, key in ((1, bytes(31)), (1, bytes(65)), (2, bytes(65)), (2, b"\x04" + bytes(63)), (0, KEY), (3, KEY)):
+    point = b"\x04" + bytes(64)
+    sm2 = ((2, bytes(81)), (2, point), (2, point + bytes(65)))
+    for suite, key in ((1, bytes(31)), (1, bytes(65)), *sm2, (0, KEY), (3, KEY)):
         with space.refused("DevicesKeyInvalid", suite, len(key)):
             enroll(space, device, suite=suite, key=key)
     for call in (rotate, lambda space, device: space.devices.send(provider, "retire", device)):
@@ -54,7 +56,7 @@ def test_a_device_and_its_owner(space: Space) -> None:
         contract.send(space.other_provider.address, "retire", device)
     with space.refused("DevicesKeyInvalid", 2, 32):
         rotate(space, device, suite=2)
-    sm2 = b"\x04" + h("x") + h("y")
+    sm2 = b"\x04" + h("x") + h("y") + b"1"
     rotate(space, device, suite=2, key=sm2)
     assert contract.call("deviceOf", device) == (provider, 1, 2, sm2, h("model"), space.now + 60)
     assert space.logs("DeviceRotated")[0]["distrustedFrom"] == 77

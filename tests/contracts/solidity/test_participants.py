@@ -18,7 +18,7 @@ from tests.contracts.solidity.space import (
 )
 
 ED25519 = (1, h("signing key"))
-SM2 = (2, b"\x04" + h("x") + h("y"))
+SM2 = (2, b"\x04" + h("x") + h("y") + bytes(64))  # with the longest user id
 
 
 def set_keys(space: Space, who: str, suite: int = 1, key: bytes = ED25519[1], box: bytes = h("box")) -> None:
@@ -137,8 +137,9 @@ def test_keys_over_time(space: Space) -> None:
         set_keys(space, space.provider.address, 1, bytes(31))
     with space.refused("ParticipantsKeyInvalid", 2, 64):
         set_keys(space, space.provider.address, 2, bytes(64))
-    with space.refused("ParticipantsKeyInvalid", 2, 65):
-        set_keys(space, space.provider.address, 2, b"\x03" + bytes(64))
+    for head, size in ((4, 65), (3, 81), (4, 130)):  # no user id, no uncompressed point, a user id of 65 bytes
+        with space.refused("ParticipantsKeyInvalid", 2, size):
+            set_keys(space, space.provider.address, 2, bytes([head]) + bytes(size - 1))
     with space.refused("ParticipantsKeyInvalid", 3, 32):
         set_keys(space, space.provider.address, 3, bytes(32))
     with space.refused("ParticipantsKeyInvalid", 0, 32):
