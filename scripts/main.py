@@ -7,6 +7,8 @@ from importlib import import_module
 import typer
 from typer._click.exceptions import UsageError
 
+from scripts.hardening import harden
+
 __all__ = ["build_app", "main"]
 
 GROUPS = {
@@ -42,7 +44,11 @@ def build_app(called: str | None = None) -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the command line, with the cipher provider that DATASPACE_CIPHER_PROVIDER names, if it names one."""
+    """Runs the command line, with the cipher provider that DATASPACE_CIPHER_PROVIDER names, if it names one.
+
+    First of all it keeps the keys that a command may open out of core dumps and swap.
+    """
+    harden()
     if ordered := os.environ.get("DATASPACE_CIPHER_PROVIDER"):
         # imported only here: cipher libraries would cost every command their start-up
         from capsule.crypto.provider import choose  # noqa: PLC0415

@@ -4,6 +4,7 @@ import platform
 import shutil
 import sys
 import time
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from node.errors import RuntimeFailedError
 from node.runtime.launch import probe
 from scripts.cli.console import HomeOption, JsonOption, show, told
 from scripts.composition import open_chain, read_settings
+from scripts.hardening import harden
 
 __all__ = ["doctor"]
 
@@ -25,7 +27,9 @@ CHUNK_BYTES = 1024 * 1024
 
 
 def doctor(home: HomeOption = Path(".dataspace"), as_json: JsonOption = False) -> None:
-    """Versions, cipher provider and its speed, confinement of the runtime, chain, and what is missing."""
+    """Versions, cipher provider and its speed, confinement of the runtime, protection of keys in memory, chain, and what
+    is missing.
+    """
     with told():
         cipher = provider()
         missing = [
@@ -42,6 +46,7 @@ def doctor(home: HomeOption = Path(".dataspace"), as_json: JsonOption = False) -
             "sm4_gcm_mb_s": round(_speed(cipher), 1),
             "cipher_providers": {name: _condition(name) for name in PROVIDERS},
             "runtime_protection": _protection(),
+            "key_protection": asdict(harden()),
             "chain": _chain(home),
             "missing": missing,
         }
