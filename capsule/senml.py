@@ -12,17 +12,17 @@ as ":" and two hexadecimal digits.
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import cbor2
 
 from capsule.cbor import ARRAY, Cbor, read_head, read_item
 from capsule.errors import FormatError, InputError
 from capsule.ids import DeviceId
+from capsule.senml_form import PlainRecord, read_plain
 
 __all__ = [
     "EARLIEST_TIME",
@@ -58,23 +58,10 @@ _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _SENML_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*")
 _ESCAPE: Final = re.compile(r":(..)?", re.DOTALL)
 _HEX_PAIR: Final = re.compile(r"[0-9A-F]{2}")
-_DOUBLE: Final = struct.Struct(">d")
 _VALUES: Final[dict[int, type[float | str | bool | bytes]]] = {_VALUE: float, _TEXT: str, _BOOLEAN: bool, _DATA: bytes}
 
-# By the first byte of a number: how many bytes follow, and the least of them in its shortest form. Integers of 8 bytes,
-# which may pass 64 bits, and shorter floats are left to the long way.
-_SHORT_FORMS: Final[dict[int, tuple[int, bytes]]] = (
-    {sign + small: (0, b"") for sign in (0x00, 0x20) for small in range(24)}
-    | {sign + 0x18: (1, b"\x18") for sign in (0x00, 0x20)}
-    | {sign + 0x19: (2, b"\x01\x00") for sign in (0x00, 0x20)}
-    | {sign + 0x1A: (4, b"\x00\x01\x00\x00") for sign in (0x00, 0x20)}
-    | {0xFB: (8, b"")}
-)
-_NO_FORM: Final = (0, b"\xff")
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One moment of a device: time in unix seconds, and its readings by column name. Missing readings are absent."""
 
     time: Reading
@@ -93,18 +80,15 @@ class Record:
 
 
 class _Base:
-    """Base values in force (RFC 8428, section 4.1), and the names already resolved under the base name."""
+    """Base values in force (RFC 8428, section 4.1)."""
 
-    __slots__ = ("is_plain", "name", "names", "time", "unit", "value")
+    __slots__ = ("name", "time", "unit", "value")
 
     def __init__(self) -> None:
         self.name = ""
-        self.names: dict[bytes, str] = {}
         self.time: Reading = 0
         self.unit: str | None = None
         self.value: Reading | None = None
-        self.is_plain = True
-        """nothing but name and time has a base"""
 
     def adopt(self, fields: Mapping[int | str, Cbor]) -> None:
         version = fields.get(_BASE_VERSION, _MAX_VERSION)
@@ -112,14 +96,12 @@ class _Base:
             raise FormatError(f"SenML version {version!r:.40} is not known")
         if _BASE_NAME in fields:
             self.name = _text(fields, _BASE_NAME, "")
-            self.names.clear()
         if _BASE_TIME in fields:
             self.time = _number(fields, _BASE_TIME)
         if _BASE_UNIT in fields:
             self.unit = _text(fields, _BASE_UNIT, "") or None
         if _BASE_VALUE in fields:
             self.value = _number(fields, _BASE_VALUE)
-        self.is_plain = self.unit is None and self.value is None
 
 
 # ---------------------------------------------------------------------------------------------------------- names
@@ -213,35 +195,17 @@ def unpack_rows(payload: bytes, device: DeviceId) -> tuple[tuple[Row, ...], dict
     """Rows and units of a SenML pack about `device`. Raises FormatError for everything that is not one."""
     count, at = _open_pack(payload)
     base, table = _Base(), _Table(device)
-    names, columns, values = base.names, table.columns, table.values
-    padded = payload + bytes(16)  # the short way may read past the end once; the next step or the last check sees it
-    for _ in range(count):
-        # Nearly all records are {name, value} with a name seen before and a number, in the row of the one before.
-        if padded[at] == 0xA2 and padded[at + 1] == _NAME and base.is_plain:
-            stop = at + padded[at + 2] - 0x5D  # 0x60 + length, after three bytes of heads
-            name = names.get(padded[at + 3 : stop])
-            if name is not None and padded[stop] == _VALUE:
-                kind = padded[stop + 1]
-                width, least = _SHORT_FORMS.get(kind, _NO_FORM)
-                content = padded[stop + 2 : stop + 2 + width]
-                column = columns[name]
-                if content >= least and column not in values and table.time == base.time:
-                    if kind == 0xFB:
-                        (number,) = _DOUBLE.unpack(content)
-                        if not isfinite(number):
-                            raise FormatError("reading is not a finite number")
-                        values[column] = number
-                    elif kind < 0x20:
-                        values[column] = int.from_bytes(content, "big") if width else kind
-                    else:
-                        values[column] = ~int.from_bytes(content, "big") if width else 0x1F - kind
-                    at = stop + 2 + width
-                    continue
-        record, at = _record(payload, at, base)
-        table.add(record)
-        values = table.values
-    if at != len(payload):
-        raise FormatError("SenML pack is cut off or followed by other bytes")
+    record, at = _record(payload, at, base)
+    table.add(record)
+    plain = read_plain(payload[at:]) if base.unit is None and base.value is None else None
+    if plain is None or len(plain) != count - 1:
+        for _ in range(count - 1):
+            record, at = _record(payload, at, base)
+            table.add(record)
+        if at != len(payload):
+            raise FormatError("SenML pack is cut off or followed by other bytes")
+    else:
+        table.add_plain(plain, base)
     return tuple(table.rows), table.units
 
 
@@ -283,17 +247,45 @@ class _Table:
     def add(self, record: Record) -> None:
         column = None if record.name is None else self._column(record.name)
         if record.opens or record.time != self.time or column in self.values:
-            if not EARLIEST_TIME <= record.time < LATEST_TIME:
-                raise FormatError(f"time {record.time!r:.40} is not absolute unix seconds")
-            self.time, self.values = record.time, {}
-            self.rows.append(Row(record.time, self.values))
+            self._open_row(record.time)
         if column is None:
             return
         if type(record.value) is not int and type(record.value) is not float:
             raise FormatError(f"reading {column} is not a number")
-        if record.unit is not None and self.units.setdefault(column, record.unit) != record.unit:
-            raise FormatError(f"column {column} has two units in one frame")
+        if record.unit is not None:
+            self._set_unit(column, record.unit)
         self.values[column] = record.value
+
+    def add_plain(self, records: Sequence[PlainRecord], base: _Base) -> None:
+        """The same for records under nothing but a base name and time."""
+        columns: dict[str, str] = {}
+        now, values = base.time, self.values
+        for record in records:
+            if _BASE_TIME in record:
+                now = record[_BASE_TIME]
+                values = self._open_row(now)
+                if _NAME not in record:
+                    continue
+            name = record[_NAME]
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = self._column(_full_name(base.name, name))
+            if column in values or self.time != now:
+                values = self._open_row(now)
+            if _UNIT in record:
+                self._set_unit(column, record[_UNIT])
+            values[column] = record[_VALUE]
+
+    def _open_row(self, time: Reading) -> dict[str, Reading]:
+        if not EARLIEST_TIME <= time < LATEST_TIME:
+            raise FormatError(f"time {time!r:.40} is not absolute unix seconds")
+        self.time, self.values = time, {}
+        self.rows.append(Row(time, self.values))
+        return self.values
+
+    def _set_unit(self, column: str, unit: str) -> None:
+        if self.units.setdefault(column, unit) != unit:
+            raise FormatError(f"column {column} has two units in one frame")
 
     def _column(self, name: str) -> str:
         column = self.columns.get(name)
@@ -323,15 +315,17 @@ def _record(data: bytes, at: int, base: _Base) -> tuple[Record, int]:
         return Record(None, None, base.time, None, opens), after
     if len(values) != 1:
         raise FormatError("SenML record has not exactly one value")
-    own = _text(fields, _NAME, "")
-    name = base.name + own
-    if _SENML_NAME.fullmatch(name) is None or len(own) > _MAX_NAME:
-        raise FormatError(f"{name!r:.80} is no SenML name")
-    if 0 < len(own) < 24:
-        base.names[own.encode("ascii")] = name
+    name = _full_name(base.name, _text(fields, _NAME, ""))
     time = base.time + _number(fields, _TIME) if _TIME in fields else base.time
     unit = _text(fields, _UNIT, base.unit or "") or None
     return Record(name, unit, time, _value(fields, values[0], base), opens), after
+
+
+def _full_name(base: str, own: str) -> str:
+    name = base + own
+    if _SENML_NAME.fullmatch(name) is None or len(own) > _MAX_NAME:
+        raise FormatError(f"{name!r:.80} is no SenML name")
+    return name
 
 
 def _value(fields: Mapping[int | str, Cbor], label: int, base: _Base) -> Value:

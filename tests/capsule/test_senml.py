@@ -251,6 +251,25 @@ def test_fuzz_changed_packs_raise_nothing_but_format_errors(data: st.DataObject)
     assert unpack_rows(pack_rows(DEVICE, rows, {}), DEVICE)[0] == rows
 
 
+@given(st.data())
+def test_the_short_way_reads_what_the_long_one_reads(data: st.DataObject) -> None:
+    """A base value of 0 changes nothing and takes every record the long way."""
+    values = {"P": 1, "a name of thirty letters, or so": 300, "R": 1.5, "S": -70000, "T": 2**40}
+    packed = pack_rows(DEVICE, [Row(EARLIEST_TIME + 60 * i, values) for i in range(3)], {"R": "kW"})
+    first = cbor2.dumps({0: "P", 2: 1, -2: BASE, -3: EARLIEST_TIME})
+    head, tail = packed[:1], bytearray(packed[1 + len(first) :])
+    assert packed == head + first + tail
+    for _ in range(data.draw(st.integers(0, 2))):
+        tail[data.draw(st.integers(0, len(tail) - 1))] = data.draw(st.integers(0, 255))
+    outcomes = []
+    for record in (first, cbor2.dumps({0: "P", 2: 1, -2: BASE, -3: EARLIEST_TIME, -5: 0})):
+        try:
+            outcomes.append(repr(unpack_rows(head + record + bytes(tail), DEVICE)).replace("-0.0", "0.0"))
+        except FormatError:
+            outcomes.append("refused")
+    assert outcomes[0] == outcomes[1]
+
+
 @pytest.mark.parametrize("value", [0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**63 - 1])
 def test_integers_at_each_width(value: int) -> None:
     rows = (row({"a": 0, "b": value, "c": -1 - value}), row({"a": 0, "b": value, "c": -1 - value}))
