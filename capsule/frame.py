@@ -37,6 +37,7 @@ __all__ = [
     "VerifiedFrame",
     "frame_hash",
     "read_frame",
+    "received_digest",
     "sign_frame",
     "sign_packed",
     "verify_frame",
@@ -56,7 +57,8 @@ _EDDSA: Final = -8
 # Header parameters (RFC 9052, table 3; RFC 9596), then ours in the private range.
 _ALGORITHM, _CRITICAL, _CONTENT_TYPE, _TYP = 1, 2, 3, 16
 _FORMAT, _DEVICE, _SEQUENCE, _PREVIOUS, _ACKNOWLEDGED, _MARK = -70000, -70001, -70002, -70003, -70004, -70005
-_OURS: Final = (_FORMAT, _DEVICE, _SEQUENCE, _PREVIOUS, _ACKNOWLEDGED, _MARK)
+_RECEIVED: Final = -70006
+_OURS: Final = (_FORMAT, _DEVICE, _SEQUENCE, _PREVIOUS, _ACKNOWLEDGED, _MARK, _RECEIVED)
 
 _TAGGED_ARRAY: Final = b"\xd2\x84"  # tag 18, array of 4
 _NO_UNPROTECTED: Final = b"\xa0"
@@ -110,7 +112,10 @@ class VerifiedFrame:
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedFrame:
-    """A frame's header, with its payload and signature as received. Anyone may have made it."""
+    """A frame's header, with its payload and signature as received. Anyone may have made it.
+
+    `received`: in a witnessed frame, the digest of the message that its readings were read from (`received_digest`).
+    """
 
     device: DeviceId
     sequence: int
@@ -122,6 +127,7 @@ class UnverifiedFrame:
     protected: bytes = field(repr=False)
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+    received: Digest | None = None
 
     def content_unverified(self) -> Frame:
         """The rows, by no authority. Raises FormatError where the payload is no SenML pack about the device."""
@@ -139,6 +145,14 @@ class UnverifiedFrame:
 def frame_hash(data: bytes) -> Digest:
     """A frame's name: digest of kind "frame" over its bytes as received."""
     return tagged("frame", data)
+
+
+def received_digest(salt: bytes, message: bytes) -> Digest:
+    """What a witnessed frame says of the message that it was read from: digest of kind "received-message" over 32
+    random bytes and the message. Both stay with the gateway; bare, a vehicle's number could be guessed from it."""
+    if len(salt) != 32:
+        raise InputError(f"a salt has 32 bytes, not {len(salt)}")
+    return tagged("received-message", salt + message)
 
 
 def sign_frame(frame: Frame, signer: Signer) -> bytes:
@@ -163,6 +177,7 @@ def sign_packed(
     previous: Digest,
     acknowledged: Digest | None,
     mark: Mark,
+    received: Digest | None = None,
 ) -> bytes:
     """As `sign_frame`, for rows that `pack_rows` has packed for this device before."""
     if signer.suite != ED25519:
@@ -180,6 +195,8 @@ def sign_packed(
     }
     if acknowledged is not None:
         header[_ACKNOWLEDGED] = bytes(acknowledged)
+    if received is not None:
+        header[_RECEIVED] = bytes(received)
     protected = cbor2.dumps(header, canonical=True)
     signature = signer.sign(_sig_structure(protected, payload))
     parts = (_TAGGED_ARRAY, cbor2.dumps(protected), _NO_UNPROTECTED, cbor2.dumps(payload), _SIGNATURE_HEAD, signature)
@@ -233,6 +250,7 @@ def read_frame(data: bytes) -> UnverifiedFrame:
         protected,
         payload,
         signature,
+        _digest(header, _RECEIVED) if _RECEIVED in header else None,
     )
 
 
