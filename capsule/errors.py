@@ -7,7 +7,7 @@ CapsuleError
 │   └── ShareError      a share is not the one that was dealt; names its holder
 ├── OpenError           a capsule or sealed text does not open; says nothing more, so that it serves as no oracle
 ├── PolicyError         a policy term that cannot be compiled or enforced; names the term
-└── CipherUnavailableError  this installation has no working SM3 and SM4-GCM; another cipher library helps
+└── CipherUnavailableError  this installation has no working SM2, SM3 or SM4-GCM; another cipher library helps
 
 Every foreign exception is translated into one of these at the module that calls the library.
 """
@@ -78,7 +78,7 @@ class OpenError(CapsuleError):
 
 
 class CipherUnavailableError(CapsuleError):
-    """This installation's cipher library lacks SM3 or SM4-GCM, or computes them wrongly."""
+    """This installation's cipher library lacks SM2, SM3 or SM4-GCM, or computes them wrongly."""
 
 
 class PolicyError(CapsuleError):

@@ -73,7 +73,7 @@ def open_home(path: Path, passphrase: str) -> Iterator[Opened]:
     if not path.is_dir():
         raise KeystoreError(f"there is no home at {path}; make it with 'dataspace org init'")
     with Home(path) as home:
-        yield Opened(home, read_settings(path), open_keystore(home.keystore_file, passphrase))
+        yield Opened(home, read_settings(path), open_keystore(home.keystore_file, passphrase, secrets.token_bytes))
 
 
 @contextmanager

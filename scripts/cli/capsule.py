@@ -67,7 +67,7 @@ def seal_command(
         compiled = compile_policy(read_document(policy))
         if compiled.holder.asset not in (None, AssetId.parse(asset)):
             raise InputRefusedError(f"the policy is for the asset {compiled.holder.asset}, not for {asset}")
-        keystore = open_keystore(Home(home).keystore_file, passphrase(passphrase_file))
+        keystore = open_keystore(Home(home).keystore_file, passphrase(passphrase_file), secrets.token_bytes)
         plan = SealPlan(
             asset=AssetId.parse(asset),
             policy_hash=compiled.policy_hash,
@@ -227,6 +227,6 @@ def _data_key(
     if key is not None or not shares or deal is None:
         raise InputRefusedError("give either --key, or --deal and every --share")
     dealt = Deal.from_json(read_document(deal))
-    box = open_keystore(Home(home).keystore_file, passphrase(passphrase_file)).box
+    box = open_keystore(Home(home).keystore_file, passphrase(passphrase_file), secrets.token_bytes).box
     opened = [open_share(SealedShare.from_json(read_document(path)), dealt, box) for path in shares]
     return rebuild_key(dealt, opened)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from capsule.errors import InputError, VerificationError
-from capsule.signature import ED25519, SM2, Ed25519Signer, PublicKey
+from capsule.signature import ED25519, SM2, Ed25519Signer, PublicKey, new_secret
 from tests.capsule.samples import OTHER_KEY, SIGNER, SIGNER_KEY, entropy_of
 
 VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors" / "wycheproof" / "ed25519_test.json"
@@ -53,7 +53,10 @@ def test_weak_keys_are_never_registered(key: str) -> None:
 
 
 def test_other_suites_and_lengths_are_refused() -> None:
-    with pytest.raises(InputError, match="unsupported suite"):
+    for make in (lambda: PublicKey(3, SIGNER.public_key), lambda: new_secret(0, entropy_of(1))):
+        with pytest.raises(InputError, match=r"there is no signature suite .*1 \(Ed25519\), 2 \(SM2\)"):
+            make()
+    with pytest.raises(InputError, match="SM2 public key"):
         PublicKey(SM2, SIGNER.public_key)
     with pytest.raises(InputError):
         PublicKey(ED25519, SIGNER.public_key[:-1])

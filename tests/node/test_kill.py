@@ -46,7 +46,7 @@ def resumed(world: Path, directory: Address) -> Iterator[dict[str, Node]]:
         mounts: dict[str, httpx.BaseTransport] = {}
         for name in ("compute", "buyer", *HOLDERS):
             home = stack.enter_context(Home(world / name))
-            keystore = open_keystore(home.keystore_file, PASSPHRASE)
+            keystore = open_keystore(home.keystore_file, PASSPHRASE, secrets.token_bytes)
             store = Store(home.database_file, keystore.vault, secrets.token_bytes)
             stack.callback(store.close)
             ledger = Ledger.connect(chain, directory, keystore.account)

@@ -27,7 +27,7 @@ def mode(path: Path) -> int:
 def test_keys_come_back_with_their_passphrase_only(tmp_path: Path) -> None:
     path = tmp_path / "keystore.json"
     made = create_keystore(path, "right", secrets.token_bytes)
-    opened = open_keystore(path, "right")
+    opened = open_keystore(path, "right", secrets.token_bytes)
     assert opened.account.address == made.account.address
     assert opened.signer.public_key == made.signer.public_key
     assert opened.box.public == made.box.public
@@ -35,7 +35,7 @@ def test_keys_come_back_with_their_passphrase_only(tmp_path: Path) -> None:
     assert mode(path) == 0o600
     for wrong in ("wrong", "Right", "right "):
         with pytest.raises(PassphraseError, match="give the right one"):
-            open_keystore(path, wrong)
+            open_keystore(path, wrong, secrets.token_bytes)
     content = path.read_bytes()
     for secret in (made.box.secret, made.vault.secret):
         assert secret not in content
@@ -57,13 +57,13 @@ def test_a_key_file_is_never_written_over(tmp_path: Path) -> None:
 def test_a_damaged_key_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "keystore.json"
     with pytest.raises(KeystoreError, match="can't be read"):
-        open_keystore(path, "right")
+        open_keystore(path, "right", secrets.token_bytes)
     inside = (b"[]", b"{}", b'{"account": "xx"}', b'{"account":"00","box":"00","signing":"00","vault":"00"}', b"\xff")
     outside = (b"", b"{}", b"[" * 100_000, b'{"kind": "dataspace/vault", "version": 2}')
     for content in (*outside, *(seal_vault("right", one, secrets.token_bytes) for one in inside)):
         path.write_bytes(content)
         with pytest.raises(KeystoreError, match="is damaged"):
-            open_keystore(path, "right")
+            open_keystore(path, "right", secrets.token_bytes)
 
 
 # Rows
