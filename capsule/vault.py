@@ -2,22 +2,25 @@
 
 `seal_vault` writes one JSON document (kind and version first) whose key comes from the passphrase by Argon2id
 (RFC 9106, second recommended option: 64 MiB, 3 passes; one lane, as libsodium has it). Rows that change often are
-sealed under the `VaultKey` inside, so that the slow derivation runs once a start.
+sealed under the `VaultKey` inside, so that the slow derivation runs once a start. A process that holds the opened
+vault writes it anew with its `PassphraseKey`, and needs to keep no passphrase.
 """
 
 import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import nacl.exceptions
 import nacl.secret
 from nacl.pwhash import argon2id
 
 from capsule import canonical
+from capsule.canonical import Json
 from capsule.errors import FormatError, InputError, OpenError
 
-__all__ = ["VaultKey", "open_vault", "seal_vault"]
+__all__ = ["PassphraseKey", "VaultKey", "open_vault", "seal_vault", "unlock_vault"]
 
 KIND = "dataspace/vault"
 VERSION = 1
@@ -52,24 +55,47 @@ class VaultKey:
             raise OpenError() from error
 
 
+@dataclass(frozen=True, slots=True)
+class PassphraseKey:
+    """What a passphrase became: the key of a vault document, with the derivation that the document names."""
+
+    key: VaultKey
+    salt: bytes
+    passes: int
+    memory_bytes: int
+
+    @classmethod
+    def derive(cls, passphrase: str, salt: bytes, passes: int = PASSES, memory_bytes: int = MEMORY_BYTES) -> Self:
+        """Argon2id, a tenth of a second and up. `salt`: 16 bytes. Raises InputError for an empty passphrase."""
+        if not passphrase:
+            raise InputError("a passphrase can't be empty")
+        secret = argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=passes, memlimit=memory_bytes)
+        return cls(VaultKey(secret), salt, passes, memory_bytes)
+
+    def seal_vault(self, plaintext: bytes, entropy: Callable[[int], bytes]) -> bytes:
+        """The vault document that holds `plaintext`; the same passphrase opens it."""
+        kdf: Json = {
+            "name": "argon2id",
+            "memory_bytes": self.memory_bytes,
+            "passes": self.passes,
+            "salt": self.salt.hex(),
+        }
+        sealed = base64.b64encode(self.key.seal(plaintext, entropy)).decode()
+        return canonical.encode({"kind": KIND, "version": VERSION, "kdf": kdf, "sealed": sealed})
+
+
 def seal_vault(passphrase: str, plaintext: bytes, entropy: Callable[[int], bytes]) -> bytes:
     """Returns the vault document that holds `plaintext` under `passphrase`."""
-    if not passphrase:
-        raise InputError("a passphrase can't be empty")
-    salt = entropy(SALT_BYTES)
-    key = VaultKey(argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=PASSES, memlimit=MEMORY_BYTES))
-    return canonical.encode(
-        {
-            "kind": KIND,
-            "version": VERSION,
-            "kdf": {"name": "argon2id", "memory_bytes": MEMORY_BYTES, "passes": PASSES, "salt": salt.hex()},
-            "sealed": base64.b64encode(key.seal(plaintext, entropy)).decode(),
-        }
-    )
+    return PassphraseKey.derive(passphrase, entropy(SALT_BYTES)).seal_vault(plaintext, entropy)
 
 
 def open_vault(passphrase: str, document: bytes) -> bytes:
     """Returns what the vault holds; raises FormatError, or OpenError when the passphrase is wrong."""
+    return unlock_vault(passphrase, document)[1]
+
+
+def unlock_vault(passphrase: str, document: bytes) -> tuple[PassphraseKey, bytes]:
+    """As `open_vault`, with the key to write the vault anew."""
     try:
         content = canonical.decode(document)
         if not isinstance(content, dict) or content["kind"] != KIND or content["version"] != VERSION:
@@ -81,4 +107,7 @@ def open_vault(passphrase: str, document: bytes) -> bytes:
         raise FormatError("the vault document is damaged") from error
     if not (0 < passes <= MAX_PASSES and 0 < memory <= MAX_MEMORY_BYTES and len(salt) == SALT_BYTES):
         raise FormatError("the vault document asks for an unreasonable key derivation")
-    return VaultKey(argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=passes, memlimit=memory)).open(sealed)
+    if not passphrase:
+        raise OpenError()
+    key = PassphraseKey.derive(passphrase, salt, passes, memory)
+    return key, key.key.open(sealed)
