@@ -1,35 +1,35 @@
-"""The holder's side: take a share after checking it, decide alone on every use, release or refuse.
+"""The holder's side: take a share after checking it, decide alone on every use, destroy it when it has served.
 
 A holder acts only on final chain state. What a use pins must equal all of the deal under whose hash the share is kept;
-the policy that came with the share must compile to the terms that the chain enforces. A decision is recorded before it
-is sent; one that was recorded and never reached the chain is taken up, so that each use gets one.
+the policy that came with the share must compile to the terms that the chain enforces. A destroyed share leaves a signed
+statement (`capsule.shred`), served under its deal's hash.
 """
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 from capsule import canonical
 from capsule.canonical import Json
 from capsule.deal import Deal
-from capsule.decision import REFUSED, RELEASED, RefusalReason, ShareDecision, sign_decision
-from capsule.digest import document_digest
-from capsule.errors import CapsuleError, InputError
-from capsule.ids import AssetId, Digest, UseId
-from capsule.policy.compiler import Compiled, compile_policy
+from capsule.decision import RefusalReason
+from capsule.errors import CapsuleError
+from capsule.ids import AssetId, Digest
+from capsule.policy.compiler import compile_policy
 from capsule.policy.explain import AccessFacts, Outcome, explain
 from capsule.policy.vocabulary import Label
-from capsule.share import Release, SealedShare, ShareSecret, holder_of, open_share, seal_release
+from capsule.share import SealedShare, holder_of, open_share
+from capsule.shred import SALT_SIZE, ShredStatement, SignedShred, sign_shred
 from contracts.chain import Block
 from contracts.errors import RevertedError
 from contracts.events import UseOpened
-from contracts.structs import Decision, Grant, UseStatus
+from contracts.structs import Grant, UseStatus
 from node.context import Context
 from node.errors import RefusedError, UnknownError
-from node.store import DecisionRow, HeldShareRow
+from node.holding import Decided, Holding, RefusalError, is_for
+from node.store import HeldShareRow
 
 __all__ = ["Custody", "Decided", "SharePackage"]
-
-SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,12 @@ class SharePackage:
     share: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision that stands on chain."""
-
-    use: UseId
-    deal: Digest
-    released: bool
-    reason: RefusalReason
-    transaction: Digest
-
-
-class _Refusal(Exception):  # noqa: N818 - carries a verdict inside this module, it is no failure
-    def __init__(self, reason: RefusalReason) -> None:
-        super().__init__(reason.name)
-        self.reason = reason
-
-
 class Custody:
     """One holder of shares: a custodian, or the provider with its own part at position 0."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._holding = Holding(context)
         self._turn = threading.Lock()
 
     def accept(self, package: SharePackage) -> Digest:
@@ -88,12 +72,15 @@ class Custody:
         except CapsuleError as error:
             raise RefusedError("the share", str(error)) from error
         # 2. the chain knows exactly this deal, for this version of this asset
-        self._check_on_chain(deal)
+        self._holding.check_on_chain(deal, context.ledger.final_block().number)
         # 3. the policy is the one on chain, and its terms are those that the chain enforces
         if policy.policy_hash != deal.policy_hash or policy.terms.hash != deal.terms_hash:
             raise RefusedError("the share", "its policy does not compile to the terms on chain")
-        if not _is_for(policy, deal.asset):
+        if not is_for(policy, deal.asset):
             raise RefusedError("the share", f"its policy is for the asset {policy.holder.asset}")
+        earlier = context.store.held_share(deal.hash)
+        if earlier is not None and not earlier.sealed:
+            raise RefusedError("the share", "it was destroyed here, and is not taken again")
         row = HeldShareRow(
             deal=str(deal.hash),
             position=share.index,
@@ -125,152 +112,110 @@ class Custody:
             if use in context.view.ended:
                 continue
             row = context.store.held_share(opened.pin.deal_hash)
-            if row is None or not self._mine_to_decide(opened, row.position):
+            if row is None:
+                continue
+            key = opened.one_time_keys[row.position]
+            if not self._holding.is_asked(use, key):
                 continue
             try:
-                decided.append(self._decide(opened, row))
+                decided.append(self._holding.decide(use, row, key, partial(self._check_use, opened)))
             except (RevertedError, UnknownError):
                 continue
         return tuple(decided)
 
-    def _mine_to_decide(self, opened: UseOpened, position: int) -> bool:
-        context = self._context
-        if opened.one_time_keys[position] == bytes(32):
-            return False
-        return context.ledger.access.decision_of(Digest(opened.use), context.account) is Decision.NONE
+    def shred(self, deal: Digest) -> SignedShred:
+        """Destroys this organisation's part of a deal, for good, and keeps a signed statement of it.
 
-    def _decide(self, opened: UseOpened, row: HeldShareRow) -> Decided:
+        Also the copy that a provider keeps with its offering. Uses that ask for it are refused from then on. Raises
+        UnknownError where there is nothing to destroy. What was destroyed before answers with its statement.
+        """
+        store = self._context.store
+        with self._turn:
+            kept = store.document("shred-statement", deal)
+            if kept is not None:
+                return SignedShred.from_json(canonical.decode(kept))
+            row = store.held_share(deal)
+            if row is None:
+                raise UnknownError("share of deal", str(deal))
+            return self._destroy(row)
+
+    def held_of(self, asset: AssetId) -> tuple[Digest, ...]:
+        """The deals of an asset, of any version, that this organisation holds a part of."""
+        view = self._context.view
+        view.refresh()
+        held = set(self._context.store.held_deals())
+        return tuple(
+            one.deal_hash for one in tuple(view.deals.values()) if one.asset == asset and one.deal_hash in held
+        )
+
+    def destroy_replaced(self) -> tuple[Digest, ...]:
+        """Destroys the shares of deals that another has replaced, once that one is ready on the final chain; returns
+        their deals.
+
+        Until then the replaced shares are the only ones that make the key.
+        """
         context = self._context
-        block = context.ledger.final_block()
+        context.view.refresh()
+        destroyed = []
+        with self._turn:
+            for deal in context.store.held_deals():
+                replaced = context.view.replaced.get(deal)
+                if replaced is None:
+                    continue
+                final = context.ledger.final_block().number
+                newest = context.view.latest_deal(replaced.asset, replaced.version).deal
+                if context.ledger.assets.is_ready(replaced.asset, replaced.version, newest, at=final):
+                    row = context.store.held_share(deal)
+                    if row is not None:
+                        self._destroy(row)
+                        destroyed.append(deal)
+        return tuple(destroyed)
+
+    def _destroy(self, row: HeldShareRow) -> SignedShred:
+        context = self._context
         deal = Digest.parse(row.deal)
-        use = Digest(opened.use)
-        sealed, reason = self._judge(opened, row, block)
-        decision = self._recorded(opened, row, reason, block)
-        if sealed is not None:
-            transaction = context.ledger.access.release_share(use, decision, sealed)
-        else:
-            transaction = context.ledger.access.refuse_share(use, reason, decision)
-        return Decided(opened.use, deal, sealed is not None, reason, transaction.hash)
-
-    def _judge(self, opened: UseOpened, row: HeldShareRow, block: Block) -> tuple[bytes | None, RefusalReason]:
-        """The share sealed for this use, or why it is refused."""
-        try:
-            deal = self._deal(row)
-            self._check_use(opened, deal, block)
-            share = SealedShare.from_json(canonical.decode(row.sealed))
-            secret = open_share(share, deal, self._context.keystore.box)
-        except _Refusal as refusal:
-            return None, refusal.reason
-        except CapsuleError:
-            return None, RefusalReason.NO_SHARE
-        try:
-            return self._seal(secret, opened, deal.hash), RefusalReason.NONE
-        except InputError:
-            # the chain takes any 32 bytes for a one-time key; to some nothing can be sealed
-            return None, RefusalReason.KEY_UNUSABLE
-
-    def _recorded(self, opened: UseOpened, row: HeldShareRow, reason: RefusalReason, block: Block) -> Digest:
-        """Keeps the signed decision and returns its hash; the one kept by an earlier try stands if it says the same."""
-        context = self._context
-        earlier = context.store.decision(opened.use)
-        if earlier is not None and earlier.reason == reason:
-            return Digest.parse(earlier.digest)
-        decision = ShareDecision(
-            use=Digest(opened.use),
-            deal=Digest.parse(row.deal),
+        statement = ShredStatement(
+            deal=deal,
             holder=context.account,
             index=row.position,
-            outcome=RELEASED if reason is RefusalReason.NONE else REFUSED,
-            reason=reason,
-            view=context.ledger.chain.verification,
-            block=block.number,
-            decided_at=context.clock(),
-            salt=context.entropy(32),
+            time=context.clock(),
+            salt=context.entropy(SALT_SIZE),
         )
-        signed = sign_decision(decision, context.keystore.signer, context.ledger.domain)
-        context.store.save(
-            context.store.document_row("decision", decision.hash, signed.to_json()),
-            DecisionRow(
-                use=str(opened.use),
-                decided_at=decision.decided_at,
-                outcome=decision.outcome,
-                reason=reason,
-                digest=str(decision.hash),
-            ),
-        )
-        return decision.hash
-
-    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Digest) -> bytes:
-        release = Release(
-            chain_id=self._context.ledger.domain.chain_id,
-            access=self._context.ledger.access.address,
-            use=Digest(opened.use),
-            deal=deal,
-            index=secret.index,
-            share=secret.share,
-            blinding=secret.blinding,
-        )
-        return seal_release(release, opened.one_time_keys[secret.index])
-
-    def _deal(self, row: HeldShareRow) -> Deal:
-        document = self._context.store.document("deal", Digest.parse(row.deal))
-        if document is None:
-            raise _Refusal(RefusalReason.NO_SHARE)
-        return Deal.from_json(canonical.decode(document))
-
-    def _check_on_chain(self, deal: Deal) -> None:
-        """Every value of the deal document against the ledger at the final block; raises RefusedError."""
-        context = self._context
-        at = context.ledger.final_block().number
-        assets = context.ledger.assets
-        asset = assets.asset_of(deal.asset, at=at)
-        version = assets.version_of(deal.asset, deal.version, at=at)
-        dealt = assets.deal_of(deal.asset, deal.version, deal.number, at=at)
-        expectations = (
-            ("chain id", deal.chain_id, context.ledger.domain.chain_id),
-            ("Access contract", deal.access, context.ledger.access.address),
-            ("provider", deal.provider, asset.provider),
-            ("capsule root", deal.capsule_root, version.capsule_root),
-            ("policy hash", deal.policy_hash, version.policy_hash),
-            ("terms hash", deal.terms_hash, version.terms_hash),
-            ("deal number", deal.number, version.deals),
-            ("deal hash", deal.hash, dealt.deal_hash),
-            ("threshold", deal.threshold, dealt.threshold),
-            ("provider required", deal.provider_required, dealt.provider_required),
-            ("waiting time", deal.waiting_seconds, dealt.waiting_seconds),
-            ("holders", tuple(holder.account for holder in deal.holders), dealt.holders),
-        )
-        for name, said, known in expectations:
-            if said != known:
-                raise RefusedError("the deal", f"its {name} is {said}, the chain says {known}")
+        signed = sign_shred(statement, context.keystore.signer, context.ledger.domain)
+        row.sealed = b""
+        offering = context.store.offering_of_deal(deal)
+        rows = [row, context.store.document_row("shred-statement", deal, signed.to_json())]
+        if offering is not None:
+            offering.shares = canonical.encode([])
+            rows.append(offering)
+        context.store.save(*rows)
+        context.store.settle()
+        return signed
 
     def _check_use(self, opened: UseOpened, deal: Deal, block: Block) -> None:
-        """The holder's own check; raises _Refusal with the first reason against it."""
+        """The holder's own check; raises RefusalError with the first reason against it."""
         context = self._context
         access = context.ledger.access
         # 1. the use is open on chain, in its time, and this clock agrees with the chain's
         use = access.use_of(opened.use, at=block.number)
         if use.status is not UseStatus.OPEN or use.order_hash != opened.order_hash:
-            raise _Refusal(RefusalReason.USE_NOT_OPEN)
+            raise RefusalError(RefusalReason.USE_NOT_OPEN)
         if block.timestamp >= use.deadline:
-            raise _Refusal(RefusalReason.DEADLINE_PASSED)
-        if self._clock_is_off():
-            raise _Refusal(RefusalReason.CLOCK_OFF)
+            raise RefusalError(RefusalReason.DEADLINE_PASSED)
+        self._holding.check_clock()
         # 2. its grant stands
         grant = access.grant_of(use.grant, at=block.number)
         if grant.revoked:
-            raise _Refusal(RefusalReason.GRANT_REVOKED)
+            raise RefusalError(RefusalReason.GRANT_REVOKED)
         # 3. what it pins is what the deal is for
         if not _pins_deal(grant, deal, context.ledger.domain.chain_id, access.address):
-            raise _Refusal(RefusalReason.PIN_MISMATCH)
+            raise RefusalError(RefusalReason.PIN_MISMATCH)
         if context.ledger.assets.version_of(deal.asset, deal.version, at=block.number).deals != deal.number:
-            raise _Refusal(RefusalReason.DEAL_MISMATCH)
+            raise RefusalError(RefusalReason.DEAL_MISMATCH)
         # 4. the policy allows it, term by term
-        compiled = self._policy(deal)
-        if compiled.terms.hash != deal.terms_hash or not _is_for(compiled, deal.asset):
-            raise _Refusal(RefusalReason.POLICY_MISMATCH)
+        compiled = self._holding.policy(deal)
         if compiled.holder.measurements and opened.measurement not in compiled.holder.measurements:
-            raise _Refusal(RefusalReason.MEASUREMENT_NOT_ALLOWED)
+            raise RefusalError(RefusalReason.MEASUREMENT_NOT_ALLOWED)
         verdicts = explain(compiled, self._facts(opened, grant, deal, block))
         # what only the result shows is the runtime's to check; anything else that is not known means no
         if any(
@@ -278,19 +223,9 @@ class Custody:
             or (verdict.outcome is Outcome.UNKNOWN and verdict.label is not Label.RUNTIME)
             for verdict in verdicts
         ):
-            raise _Refusal(RefusalReason.TERMS_NOT_MET)
+            raise RefusalError(RefusalReason.TERMS_NOT_MET)
         # 5. this organisation's own limits
-        since = context.clock() - SECONDS_PER_DAY
-        if context.store.releases_since(since, opened.use) >= context.settings.releases_per_day:
-            raise _Refusal(RefusalReason.OWN_LIMIT)
-
-    def _clock_is_off(self) -> bool:
-        """Against the newest block. The embedded chain makes blocks on demand: there an old one says nothing."""
-        settings = self._context.settings
-        ahead = self._context.clock() - self._context.ledger.chain.head().timestamp
-        return -ahead > settings.clock_skew_seconds or (
-            bool(settings.chain_urls) and ahead > settings.clock_skew_seconds
-        )
+        self._holding.check_limit(opened.use)
 
     def _facts(self, opened: UseOpened, grant: Grant, deal: Deal, block: Block) -> AccessFacts:
         """What the policy is held against. The counts are those before this use, which is spent already."""
@@ -314,19 +249,6 @@ class Custody:
             provider_required=deal.provider_required,
             measurement=opened.measurement,
         )
-
-    def _policy(self, deal: Deal) -> Compiled:
-        document = self._context.store.document("policy", deal.policy_hash)
-        if document is None or document_digest("policy", canonical.decode(document)) != deal.policy_hash:
-            raise _Refusal(RefusalReason.POLICY_MISSING)
-        try:
-            return compile_policy(canonical.decode(document))
-        except CapsuleError as error:
-            raise _Refusal(RefusalReason.POLICY_MISMATCH) from error
-
-
-def _is_for(policy: Compiled, asset: AssetId) -> bool:
-    return policy.holder.asset in (None, asset)
 
 
 def _pins_deal(grant: Grant, deal: Deal, chain_id: int, access: object) -> bool:

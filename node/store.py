@@ -1,5 +1,5 @@
-"""What a node remembers: documents by digest, held shares, offerings, orders, runs, decisions. SQLite, durable on
-commit.
+"""What a node remembers: documents by digest, held shares, offerings, openings, orders, runs, decisions. SQLite,
+durable on commit.
 
 Secrets (one-time keys, result keys, the provider's draft parts) rest sealed under the home's vault key.
 """
@@ -15,11 +15,11 @@ from sqlmodel import Field, Session, SQLModel, col, create_engine, delete, func,
 
 from capsule import canonical
 from capsule.canonical import Json
-from capsule.ids import Bytes32
+from capsule.ids import Bytes32, Digest
 from capsule.vault import VaultKey
 from node.errors import StoreError
 
-__all__ = ["DecisionRow", "HeldShareRow", "OfferingRow", "OrderRow", "RunRow", "Store"]
+__all__ = ["AnswerRow", "DealingRow", "DecisionRow", "HeldShareRow", "OfferingRow", "OrderRow", "RunRow", "Store"]
 
 
 class DocumentRow(SQLModel, table=True):
@@ -36,7 +36,7 @@ class SecretRow(SQLModel, table=True):
 
 
 class HeldShareRow(SQLModel, table=True):
-    """One share that this organisation holds, sealed to its box key, under its deal's hash."""
+    """One share that this organisation holds, sealed to its box key, under its deal's hash; empty once destroyed."""
 
     __tablename__ = "node_held_shares"
     deal: str = Field(primary_key=True)
@@ -46,7 +46,7 @@ class HeldShareRow(SQLModel, table=True):
 
 
 class OfferingRow(SQLModel, table=True):
-    """A sealed capsule on its way to the market; `stage` names the last step that is done."""
+    """A sealed capsule on its way to the market, or its newest deal; `stage` names the last step that is done."""
 
     __tablename__ = "node_offerings"
     capsule_root: str = Field(primary_key=True)
@@ -60,8 +60,36 @@ class OfferingRow(SQLModel, table=True):
     shares: bytes
 
 
+class DealingRow(SQLModel, table=True):
+    """An opening of a deal of this provider, and what it leads to; `state` is drawn, opened, made or ended.
+
+    `keys` names its one-time keys. `capsule_root` and `made` are the offering and the deal that came of it.
+    """
+
+    __tablename__ = "node_dealings"
+    keys: str = Field(primary_key=True)
+    asset: str
+    version: int
+    number: int
+    state: str
+    reason: str
+    opening: str = ""
+    capsule_root: str = ""
+    made: str = ""
+
+
+class AnswerRow(SQLModel, table=True):
+    """What a person at this holder said to an opening of a deal; the newest word counts until it was acted on."""
+
+    __tablename__ = "node_answers"
+    opening: str = Field(primary_key=True)
+    confirmed: bool
+    note: str
+    answered_at: int
+
+
 class DecisionRow(SQLModel, table=True):
-    """What this holder last decided on a use; on chain stands what its transaction said."""
+    """What this holder last decided on a use or an opening; on chain stands what its transaction said."""
 
     __tablename__ = "node_decisions"
     use: str = Field(primary_key=True)
@@ -114,7 +142,17 @@ class Store:
                 self._engine,
                 tables=[
                     SQLModel.metadata.tables[row.__tablename__]
-                    for row in (DocumentRow, SecretRow, HeldShareRow, OfferingRow, DecisionRow, OrderRow, RunRow)
+                    for row in (
+                        DocumentRow,
+                        SecretRow,
+                        HeldShareRow,
+                        OfferingRow,
+                        DealingRow,
+                        AnswerRow,
+                        DecisionRow,
+                        OrderRow,
+                        RunRow,
+                    )
                 ],
             )
         except SQLAlchemyError as error:
@@ -171,6 +209,20 @@ class Store:
         with self._session() as session:
             return session.get(HeldShareRow, str(deal))
 
+    def held_deals(self) -> Sequence[Digest]:
+        """The deals whose share this organisation still has."""
+        with self._session() as session:
+            held = select(HeldShareRow.deal).where(func.length(HeldShareRow.sealed) > 0)
+            return [Digest.parse(deal) for deal in session.exec(held).all()]
+
+    def settle(self) -> None:
+        """Moves all that was written into the database file and empties its write-ahead log, as far as readers let."""
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        except SQLAlchemyError as error:
+            raise StoreError(self._path) from error
+
     def forget_share(self, deal: Bytes32) -> None:
         """Deletes the share held under a deal, if there is one."""
         with self._session() as session:
@@ -180,6 +232,21 @@ class Store:
     def offering(self, capsule_root: Bytes32) -> OfferingRow | None:
         with self._session() as session:
             return session.get(OfferingRow, str(capsule_root))
+
+    def offering_of_deal(self, deal: Bytes32) -> OfferingRow | None:
+        """The offering whose newest deal this is."""
+        with self._session() as session:
+            return session.exec(select(OfferingRow).where(OfferingRow.deal == str(deal))).first()
+
+    def dealings(self) -> Sequence[DealingRow]:
+        """All openings that this provider asked for and that have not led to their end."""
+        with self._session() as session:
+            rows = session.exec(select(DealingRow).where(DealingRow.state != "ended")).all()
+        return sorted(rows, key=lambda row: (row.asset, row.version, row.number))
+
+    def answer(self, opening: Bytes32) -> AnswerRow | None:
+        with self._session() as session:
+            return session.get(AnswerRow, str(opening))
 
     def offerings(self) -> Sequence[OfferingRow]:
         with self._session() as session:

@@ -9,7 +9,7 @@ walks a copy of it.
 import threading
 from collections.abc import Iterable, Mapping
 
-from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, GrantId, RequestId, UseId
+from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, GrantId, OpeningId, RequestId, UseId
 from capsule.signature import PublicKey
 from capsule.source import Anchor, DeviceKey
 from contracts.chain import Block
@@ -21,6 +21,7 @@ from contracts.events import (
     BatchAnchored,
     CapsulePublished,
     CustodyDealt,
+    DealOpened,
     DeviceEnrolled,
     DeviceRotated,
     Event,
@@ -48,6 +49,8 @@ class LedgerView:
         self.final: Block | None = None
         self.versions: dict[tuple[AssetId, int], CapsulePublished] = {}
         self.deals: dict[tuple[AssetId, int, int], CustodyDealt] = {}
+        self.replaced: dict[Digest, CustodyDealt] = {}
+        self.openings: dict[OpeningId, DealOpened] = {}
         self.requests: dict[RequestId, AccessRequested] = {}
         self.denied: dict[RequestId, AccessDenied] = {}
         self.grants: dict[GrantId, AccessGranted] = {}
@@ -93,6 +96,21 @@ class LedgerView:
             raise UnknownError("deal", f"of version {version} of asset {asset}")
         return self.deals[asset, version, max(numbers)]
 
+    def opening(self, opening: OpeningId) -> DealOpened:
+        """An opening of a deal; raises UnknownError."""
+        try:
+            return self.openings[opening]
+        except KeyError:
+            raise UnknownError("opening", str(opening)) from None
+
+    def opened_deal(self, opened: DealOpened) -> CustodyDealt:
+        """The deal that an opening asks for."""
+        return self.deals[opened.asset, opened.version, opened.deal]
+
+    def is_in_force(self, opened: DealOpened) -> bool:
+        """Whether the deal that an opening asks for has not been replaced."""
+        return (opened.asset, opened.version, opened.deal + 1) not in self.deals
+
     def request(self, request: RequestId) -> AccessRequested:
         """A request; raises UnknownError."""
         try:
@@ -122,7 +140,9 @@ class LedgerView:
                 case CapsulePublished():
                     self.versions[event.asset, event.version] = event
                 case CustodyDealt():
-                    self.deals[event.asset, event.version, event.deal] = event
+                    self._deal(event)
+                case DealOpened():
+                    self.openings[event.opening] = event
                 case AccessRequested():
                     self.requests[event.request] = event
                 case AccessDenied():
@@ -148,6 +168,13 @@ class LedgerView:
                     self._anchor(event, times[event.log.block_number])
                 case _:
                     pass
+
+    def _deal(self, event: CustodyDealt) -> None:
+        """`replaced` names a deal's successor by the hash of the deal that it took out of force."""
+        before = self.deals.get((event.asset, event.version, event.deal - 1))
+        if before is not None:
+            self.replaced[before.deal_hash] = event
+        self.deals[event.asset, event.version, event.deal] = event
 
     def _rotate(self, event: DeviceRotated) -> None:
         """The replaced key counts for what is anchored before its overlap ends, or before it is distrusted."""
