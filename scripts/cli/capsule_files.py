@@ -1,30 +1,53 @@
 """Files beside a capsule that people keep: its data key, the documents of its deal, and how far a verification came.
 
 A key file opens the capsule alone, and whoever writes a verification's state can vouch for chunks: both are refused
-unless they belong to their owner only (mode 0600).
+unless they belong to their owner only (mode 0600). A folder of files that belong together appears whole or not at all.
 """
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from capsule.box import BoxKey
 from capsule.canonical import Json, decode, encode
+from capsule.deal import Deal
 from capsule.document import Fields, hexed
-from capsule.errors import VerificationError
+from capsule.errors import FormatError, OpenError, ShareError, VerificationError
+from capsule.ids import Digest
 from capsule.key import KEY_SIZE, DataKey
+from capsule.leaves import LeafHashes, SideFile
+from capsule.share import SealedShare, open_share, rebuild_key
+from capsule.signature import ED25519, SM2, PublicKey
 from node.errors import InputRefusedError
-from node.home import write_whole
+from node.home import PART, write_whole
 
-__all__ = ["SIDE", "Resumed", "new_file", "read_document", "read_key", "resumed", "write_key"]
+__all__ = [
+    "SIDE",
+    "KeySource",
+    "Resumed",
+    "key_source",
+    "new_file",
+    "new_folder",
+    "opaque",
+    "read_document",
+    "read_side",
+    "resumed",
+    "side_leaves",
+    "signing_key",
+    "write_key",
+]
 
 SIDE = ".leaves"
 HASH = 32
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
+_ED25519_BYTES = 32
 _KEY = "dataspace/data-key"
 _PROGRESS = "dataspace/verification"
 
@@ -45,21 +68,117 @@ def read_document(path: Path) -> Json:
     return decode(content)
 
 
-def write_key(path: Path, key: DataKey, capsule_id: bytes) -> None:
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name, durably, only when the block ends without an error.
+
+    Write the files in it durably. What stands under the name already is never replaced.
+    """
+    new_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent))
+    try:
+        yield temporary
+        new_file(path)  # the rename would take the place of an empty folder
+        os.rename(temporary, path)
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def opaque() -> Iterator[None]:
+    """Whatever is wrong with a capsule that should open is one error; who is to blame for a share is still said."""
+    try:
+        yield
+    except ShareError:
+        raise
+    except (FormatError, OpenError, VerificationError):
+        raise OpenError from None
+
+
+def write_key(path: Path, key: DataKey, capsule_id: bytes, root: Digest) -> None:
     """Writes the key file of a capsule."""
     document: Json = {
         "kind": _KEY,
         "version": 1,
         "capsule_id": hexed(capsule_id),
+        "capsule_root": str(root),
         "data_key": hexed(key.secret),
     }
     write_whole(new_file(path), encode(document), mode=0o600)
 
 
-def read_key(path: Path) -> DataKey:
-    """The key of a key file; raises FormatError, InputRefusedError where others can read the file."""
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """A data key, the root of its capsule where the key's file or deal names it, and that deal."""
+
+    data_key: DataKey
+    root: Digest | None
+    deal: Deal | None
+
+
+def key_source(key: Path | None, deal: Path | None, shares: Sequence[Path], box: Callable[[], BoxKey]) -> KeySource:
+    """The key of a key file, or of share files sealed to the box and their deal.
+
+    Raises ShareError naming the holder of a wrong share, VerificationError for a share file that is none, FormatError
+    for another broken document, InputRefusedError where both or neither are given, or others can read the key file.
+    """
+    if key is not None and deal is None and not shares:
+        return _read_key(key)
+    if key is not None or not shares or deal is None:
+        raise InputRefusedError("give either --key, or --deal and every --share")
+    dealt = Deal.from_json(read_document(deal))
+    sealed = [_read_share(path) for path in shares]
+    box_key = box()
+    data_key = rebuild_key(dealt, [open_share(each, dealt, box_key) for each in sealed])
+    return KeySource(data_key, dealt.capsule_root, dealt)
+
+
+def _read_key(path: Path) -> KeySource:
     _private(path)
-    return DataKey(Fields.of(read_document(path), _KEY).raw("data_key", KEY_SIZE))
+    fields = Fields.of(read_document(path), _KEY)
+    # key files of the first release name no root
+    root = fields.id("capsule_root", Digest) if fields.has("capsule_root") else None
+    return KeySource(DataKey(fields.raw("data_key", KEY_SIZE)), root, None)
+
+
+def _read_share(path: Path) -> SealedShare:
+    """A share comes from others: a broken one is refused, and is no fault of whoever calls."""
+    try:
+        return SealedShare.from_json(read_document(path))
+    except FormatError as error:
+        raise VerificationError(f"{path} is no share: {error}; ask its holder for another") from error
+
+
+def read_side(path: Path) -> SideFile:
+    """A capsule's side file; raises FormatError."""
+    return SideFile.from_bytes(path.read_bytes())
+
+
+def side_leaves(capsule: Path, root: Digest | None) -> LeafHashes | None:
+    """The leaf hashes beside a capsule where they have this root; without them the capsule is read through."""
+    side = capsule.with_name(capsule.name + SIDE)
+    if root is None or not side.is_file():
+        return None
+    try:
+        leaves = read_side(side).leaves
+    except FormatError:
+        return None
+    return leaves if leaves.root == root else None
+
+
+def signing_key(written: str) -> PublicKey:
+    """A provider's public key from hex: of 32 bytes Ed25519, else SM2. Raises InputError, InputRefusedError."""
+    try:
+        key = bytes.fromhex(written.removeprefix("0x"))
+    except ValueError as error:
+        raise InputRefusedError("a signer key is written in hex") from error
+    return PublicKey(ED25519 if len(key) == _ED25519_BYTES else SM2, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from capsule.box import BoxKey
 from capsule.canonical import encode
 from capsule.ids import Address, AssetId, Digest
-from capsule.key import DataKey
 from capsule.layout import read_layout
 from capsule.leaves import SideFile
 from capsule.opening import verify
 from capsule.policy.offer import offer
-from capsule.share import seal_share
 from node.keystore import Keystore, create_keystore
 from node.settings import Settings, render_settings
 from scripts.main import build_app
-from tests.capsule.samples import dealt, entropy_of
+from tests.capsule.samples import entropy_of
 
 PASSPHRASE = "a passphrase of tests"
 ASSET = AssetId((0xA5).to_bytes(32, "big"))
@@ -85,7 +82,7 @@ def test_sealed_file_opens_with_its_key_file(sealed: Sealed) -> None:
     assert sealed.told["bytes"] == sealed.path.stat().st_size
     assert sealed.key.stat().st_mode & 0o777 == 0o600
     assert sealed.open("--key", sealed.key) == {
-        "file": str(sealed.out), "bytes": len(PLAINTEXT), "verified": "key only"
+        "file": str(sealed.out), "bytes": len(PLAINTEXT), "verified": "key file"
     }  # fmt: skip
     assert sealed.out.read_bytes() == PLAINTEXT
     told = sealed.open("--key", sealed.key, "--root", sealed.told["root"], "--policy-hash", sealed.told["policy_hash"])
@@ -152,33 +149,21 @@ def test_policies_that_can_not_hold_are_refused(sealed: Sealed, home: tuple[Path
     assert not sealed.key.exists()
 
 
-def test_capsule_opens_with_share_files_and_a_wrong_one_is_named(
-    sealed: Sealed, home: tuple[Path, Keystore], run: Run
-) -> None:
-    data_key = DataKey(bytes.fromhex(json.loads(sealed.key.read_bytes())["data_key"][2:]))
-    parts = dealt(2, 3, key=data_key)
-    deal = sealed.folder / "deal.json"
-    deal.write_bytes(encode(parts.deal.to_json()))
-    words: list[object] = ["--deal", deal]
-    for secret in (parts.secrets[0], parts.secrets[1], parts.secrets[3]):
-        path = sealed.folder / f"share-{secret.index}.json"
-        path.write_bytes(encode(seal_share(secret, parts.deal, home[1].box.public).to_json()))
-        words += ["--share", path]
-    sealed.open(*words)
+def test_a_key_file_without_a_root_opens_still(sealed: Sealed) -> None:
+    document = json.loads(sealed.key.read_bytes())
+    del document["capsule_root"]
+    sealed.key.write_bytes(encode(document))
+    assert sealed.open("--key", sealed.key)["verified"] == "key only"
     assert sealed.out.read_bytes() == PLAINTEXT
-    sealed.out.unlink()
-    sealed.open(*words[:-2], status=3)
-    sealed.open(*words, *words[-2:], status=3)
-    stranger = BoxKey.generate(entropy_of(3))
-    path.write_bytes(encode(seal_share(parts.secrets[3], parts.deal, stranger.public).to_json()))
-    result = CliRunner().invoke(
-        build_app("capsule"),
-        ["capsule", "open", str(sealed.path), "--out", str(sealed.out), *map(str, words)],
-        env={"DATASPACE_HOME": str(home[0]), "DATASPACE_PASSPHRASE": PASSPHRASE},
-    )
-    assert result.exit_code == 3
-    assert str(parts.deal.holders[3].account) in result.stderr.replace("\n", "")
-    assert not sealed.out.exists()
+
+
+def test_a_spoilt_side_file_costs_time_only(sealed: Sealed) -> None:
+    side = Path(sealed.told["side_file"])
+    for content in (side.read_bytes()[:-32], b"no side file", side.read_bytes()[:-1] + b"x"):
+        side.write_bytes(content)
+        sealed.open("--key", sealed.key)
+        assert sealed.out.read_bytes() == PLAINTEXT
+        sealed.out.unlink()
 
 
 def test_verify_goes_on_where_it_was_stopped(sealed: Sealed) -> None:
