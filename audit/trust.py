@@ -21,14 +21,13 @@ from capsule.digest import Domain
 from capsule.document import Fields, hexed
 from capsule.errors import FormatError, InputError
 from capsule.ids import Address, Digest
-from capsule.signature import PublicKey
+from capsule.signature import MAX_KEY_BYTES, PublicKey
 from contracts.roles import Role
 
 __all__ = ["Trust", "claim_of", "trust_from_ledger", "verify_signed"]
 
 KIND: Final = "dataspace/trust"
 _MAX_KEYS: Final = 256
-_MAX_KEY_BYTES: Final = 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Trust:
 
 
 def _entry(fields: Fields) -> tuple[Address, PublicKey, bool]:
-    key = PublicKey(fields.integer("suite", 0, 255), fields.raw("key", limit=_MAX_KEY_BYTES))
+    key = PublicKey(fields.integer("suite", 0, 255), fields.raw("key", limit=MAX_KEY_BYTES))
     return fields.id("account", Address), key, fields.flag("regulator")
 
 

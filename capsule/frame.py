@@ -22,7 +22,7 @@ from capsule.digest import tagged
 from capsule.errors import FormatError, InputError
 from capsule.ids import DeviceId, Digest
 from capsule.senml import Reading, Row, pack_rows, unpack_rows
-from capsule.signature import ED25519, PublicKey, Signer
+from capsule.signature import ED25519, MAX_SIGNATURE_BYTES, SM2, PublicKey, Signer
 
 __all__ = [
     "FIRST_PREVIOUS",
@@ -52,7 +52,10 @@ FIRST_PREVIOUS: Final = Digest(bytes(32))
 _TYPE: Final = "application/vnd.dataspace.frame"  # RFC 9596
 _VERSION: Final = 1
 _SENML_CBOR: Final = 112  # CoAP content format application/senml+cbor
-_EDDSA: Final = -8
+# Algorithms by suite: EdDSA (RFC 9053), and SM2 with SM3, which has no registered number, in the private range.
+_ALGORITHMS: Final = {ED25519: -8, SM2: -70100}
+_SUITES: Final = {number: suite for suite, number in _ALGORITHMS.items()}
+_SIGNATURE_BYTES: Final = {ED25519: range(64, 65), SM2: range(8, MAX_SIGNATURE_BYTES + 1)}
 
 # Header parameters (RFC 9052, table 3; RFC 9596), then ours in the private range.
 _ALGORITHM, _CRITICAL, _CONTENT_TYPE, _TYP = 1, 2, 3, 16
@@ -62,8 +65,6 @@ _OURS: Final = (_FORMAT, _DEVICE, _SEQUENCE, _PREVIOUS, _ACKNOWLEDGED, _MARK, _R
 
 _TAGGED_ARRAY: Final = b"\xd2\x84"  # tag 18, array of 4
 _NO_UNPROTECTED: Final = b"\xa0"
-_SIGNATURE_HEAD: Final = b"\x58\x40"  # 64 bytes
-_SIGNATURE_BYTES: Final = 64
 
 
 class Mark(StrEnum):
@@ -122,6 +123,7 @@ class UnverifiedFrame:
     previous: Digest
     acknowledged: Digest | None
     mark: Mark
+    suite: int
     hash: Digest
     data: bytes = field(repr=False)
     protected: bytes = field(repr=False)
@@ -136,9 +138,7 @@ class UnverifiedFrame:
 
     def verify(self, key: PublicKey) -> VerifiedFrame:
         """Raises VerificationError where `key` did not sign this, FormatError where what it signed is malformed."""
-        if key.suite != ED25519:
-            raise InputError(f"frames under suite {key.suite} can't be verified")
-        key.verify(_sig_structure(self.protected, self.payload), self.signature)
+        key.verify_suite(self.suite).verify(_sig_structure(self.protected, self.payload), self.signature)
         return VerifiedFrame(self.content_unverified(), self.hash, key, self.data)
 
 
@@ -180,11 +180,11 @@ def sign_packed(
     received: Digest | None = None,
 ) -> bytes:
     """As `sign_frame`, for rows that `pack_rows` has packed for this device before."""
-    if signer.suite != ED25519:
+    if signer.suite not in _ALGORITHMS:
         raise InputError(f"frames can't be signed under suite {signer.suite}")
     _check_place(sequence, previous)
     header: dict[int, int | str | bytes] = {
-        _ALGORITHM: _EDDSA,
+        _ALGORITHM: _ALGORITHMS[signer.suite],
         _CONTENT_TYPE: _SENML_CBOR,
         _TYP: _TYPE,
         _FORMAT: _VERSION,
@@ -199,7 +199,7 @@ def sign_packed(
         header[_RECEIVED] = bytes(received)
     protected = cbor2.dumps(header, canonical=True)
     signature = signer.sign(_sig_structure(protected, payload))
-    parts = (_TAGGED_ARRAY, cbor2.dumps(protected), _NO_UNPROTECTED, cbor2.dumps(payload), _SIGNATURE_HEAD, signature)
+    parts = (_TAGGED_ARRAY, cbor2.dumps(protected), _NO_UNPROTECTED, cbor2.dumps(payload), cbor2.dumps(signature))
     data = b"".join(parts)
     if len(data) > MAX_FRAME_BYTES:
         raise InputError(f"a frame has at most {MAX_FRAME_BYTES} bytes, not {len(data)}")
@@ -219,12 +219,18 @@ def read_frame(data: bytes) -> UnverifiedFrame:
     if data[at : at + 1] != _NO_UNPROTECTED:
         raise FormatError("a frame has no unprotected header")
     payload, at = _byte_string(data, at + 1)
-    signature = data[at + 2 :]
-    if data[at : at + 2] != _SIGNATURE_HEAD or len(signature) != _SIGNATURE_BYTES:
-        raise FormatError("a frame ends with a signature of 64 bytes")
+    signature, at = _byte_string(data, at)
+    if at != len(data):
+        raise FormatError("a frame ends with its signature")
     header = decode(protected, depth=2)
-    if not isinstance(header, dict) or header.get(_ALGORITHM) != _EDDSA or header.get(_CONTENT_TYPE) != _SENML_CBOR:
-        raise FormatError("protected header does not say EdDSA over SenML in CBOR")
+    algorithm = header.get(_ALGORITHM) if isinstance(header, dict) else None
+    if not isinstance(header, dict) or type(algorithm) is not int or algorithm not in _SUITES:
+        raise FormatError("protected header says neither EdDSA nor SM2")
+    suite = _SUITES[algorithm]
+    if len(signature) not in _SIGNATURE_BYTES[suite]:
+        raise FormatError(f"a frame's signature of suite {suite} does not have {len(signature)} bytes")
+    if header.get(_CONTENT_TYPE) != _SENML_CBOR:
+        raise FormatError("protected header does not say SenML in CBOR")
     if header.get(_TYP) != _TYPE or header.get(_FORMAT) != _VERSION:
         raise FormatError("protected header does not name a frame of version 1")
     understood = header.get(_CRITICAL, list(_OURS))
@@ -245,6 +251,7 @@ def read_frame(data: bytes) -> UnverifiedFrame:
         previous,
         _digest(header, _ACKNOWLEDGED) if _ACKNOWLEDGED in header else None,
         Mark(mark),
+        suite,
         frame_hash(data),
         data,
         protected,
@@ -276,7 +283,7 @@ def _digest(header: Mapping[int | str, Cbor], label: int) -> Digest:
 def _byte_string(data: bytes, at: int) -> tuple[bytes, int]:
     major, length, at = read_head(data, at)
     if major != BYTES or at + length > len(data):
-        raise FormatError("a frame's protected header and payload are byte strings")
+        raise FormatError("a frame's protected header, payload and signature are byte strings")
     return data[at : at + length], at + length
 
 

@@ -20,6 +20,8 @@ from capsule.errors import InputError, VerificationError
 
 __all__ = [
     "ED25519",
+    "MAX_KEY_BYTES",
+    "MAX_SIGNATURE_BYTES",
     "SM2",
     "SUITES",
     "Ed25519Signer",
@@ -34,7 +36,12 @@ ED25519: Final = 1
 SM2: Final = 2
 SUITES: Final = {ED25519: "Ed25519", SM2: "SM2"}
 
+MAX_KEY_BYTES: Final = sm2.POINT_BYTES + sm2.MAX_USER_ID_BYTES
+MAX_SIGNATURE_BYTES: Final = sm2.MAX_SIGNATURE_BYTES
+"""Of any suite: what a reader has to take."""
+
 _SECRET_BYTES: Final = 32
+_ED25519_KEY_BYTES: Final = 32
 
 
 class Signer(Protocol):
@@ -137,10 +144,15 @@ class PublicKey:
         if self.suite == SM2:
             sm2.check_public_key(self.key)
             return
-        if not isinstance(self.key, bytes) or len(self.key) != 32:
+        if not isinstance(self.key, bytes) or len(self.key) != _ED25519_KEY_BYTES:
             raise InputError("an Ed25519 public key has 32 bytes")
         if not nacl.bindings.crypto_core_ed25519_is_valid_point(self.key):
             raise InputError(f"0x{self.key.hex()} is no Ed25519 key: small order, mixed order or not a point")
+
+    @classmethod
+    def of(cls, key: bytes) -> PublicKey:
+        """A key by its form alone: 32 bytes are Ed25519, more are SM2. Raises InputError."""
+        return cls(ED25519 if len(key) <= _ED25519_KEY_BYTES else SM2, key)
 
     def verify_suite(self, suite: int) -> PublicKey:
         """Returns this key when a signature names its suite; VerificationError otherwise."""

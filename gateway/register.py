@@ -22,7 +22,7 @@ __all__ = ["EnrolledDevice", "Register"]
 
 @dataclass(frozen=True, slots=True)
 class EnrolledDevice:
-    """A device on chain. `keys` are all it had, oldest first; one of an unsupported suite is left out."""
+    """A device on chain. `keys` are all it had, oldest first; one that is none (InputError) is left out."""
 
     owner: Address
     model_hash: Digest

@@ -25,6 +25,8 @@ GROUPS = {
     "node": "scripts.cli.serve",
 }
 COMMANDS = {"demo": "scripts.cli.demo", "doctor": "scripts.cli.doctor"}
+CHOICES = {"DATASPACE_CIPHER_PROVIDER": "capsule.crypto.provider", "DATASPACE_SM2_LIBRARY": "capsule.crypto.sm2"}
+"""Environment variables that order a library, and the module that takes the order."""
 EXIT_INPUT = 2
 HELP = "A trusted data space: usable but not visible, controllable and countable, with evidence."
 
@@ -44,21 +46,22 @@ def build_app(called: str | None = None) -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the command line, with the cipher provider that DATASPACE_CIPHER_PROVIDER names, if it names one.
+    """Runs the command line, with the cipher provider that DATASPACE_CIPHER_PROVIDER names and the SM2 library that
+    DATASPACE_SM2_LIBRARY names, where they name one.
 
     First of all it keeps the keys that a command may open out of core dumps and swap.
     """
     harden()
-    if ordered := os.environ.get("DATASPACE_CIPHER_PROVIDER"):
-        # imported only here: cipher libraries would cost every command their start-up
-        from capsule.crypto.provider import choose  # noqa: PLC0415
-        from capsule.errors import CapsuleError  # noqa: PLC0415
+    for name, module in CHOICES.items():
+        if ordered := os.environ.get(name):
+            # imported only here: cipher libraries would cost every command their start-up
+            from capsule.errors import CapsuleError  # noqa: PLC0415
 
-        try:
-            choose(ordered)
-        except CapsuleError as error:
-            sys.stderr.write(f"dataspace: {error}; correct DATASPACE_CIPHER_PROVIDER or leave it unset\n")
-            sys.exit(EXIT_INPUT)
+            try:
+                import_module(module).choose(ordered)
+            except CapsuleError as error:
+                sys.stderr.write(f"dataspace: {error}; correct {name} or leave it unset\n")
+                sys.exit(EXIT_INPUT)
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         status = build_app(called if called in GROUPS or called in COMMANDS else None)(standalone_mode=False)

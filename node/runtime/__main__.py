@@ -18,13 +18,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from capsule.crypto.provider import choose
+from capsule.crypto import provider, sm2
 from capsule.ids import Digest
 from node.errors import RuntimeRefusedError, UnprotectedError
 from node.runtime.confine import Loader, bind_to_parent, confine
 from node.runtime.execution import execute
 from node.runtime.measurement import measure
-from node.runtime.protocol import CIPHER_PROVIDER, PROBE, Broken, Limits, Message, Outcome, Ready, Refused
+from node.runtime.protocol import CIPHER_PROVIDER, PROBE, SM2_LIBRARY, Broken, Limits, Message, Outcome, Ready, Refused
 from node.runtime.wire import read_job, write_message
 
 __all__ = ["main"]
@@ -38,8 +38,9 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
     parent, capsules = int(arguments[0]), arguments[1:]
     try:
         bind_to_parent(parent)
-        # loaded and tested before the process is shut in; the measurement names it
-        choose(os.environ.get(CIPHER_PROVIDER, ""))
+        # loaded and tested before the process is shut in; the measurement names them
+        provider.choose(os.environ.get(CIPHER_PROVIDER, ""))
+        sm2.choose(os.environ.get(SM2_LIBRARY, ""))
         if list(capsules) == [PROBE]:
             _shut_in(measure(allow_unprotected=False).digest, Limits(), allow_unprotected=True, loader=loader)
             return 0

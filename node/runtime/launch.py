@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Final
 
 from capsule.crypto.provider import provider
+from capsule.crypto.sm2 import library
 from capsule.errors import FormatError, InputError
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError, UnprotectedError
 from node.runtime.protocol import (
     CIPHER_PROVIDER,
     PROBE,
+    SM2_LIBRARY,
     Broken,
     Completed,
     Job,
@@ -187,7 +189,7 @@ def _process(command: Sequence[str], passed: Sequence[int], message: bytes, *, s
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env={**_ENVIRONMENT, CIPHER_PROVIDER: provider().name},
+            env={**_ENVIRONMENT, CIPHER_PROVIDER: provider().name, SM2_LIBRARY: library().name},
             cwd=_ROOT,
             pass_fds=tuple(passed),
             start_new_session=True,

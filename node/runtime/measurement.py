@@ -1,7 +1,7 @@
-"""What a runtime is made of, as one digest: its code, its libraries, its interpreter, its cipher
-provider, its confinement.
+"""What a runtime is made of, as one digest: its code, its libraries, its interpreter, its cipher provider and SM2
+library, its confinement.
 
-Deterministic: one installation and cipher provider give one measurement, wherever it stands and whenever it is asked.
+Deterministic: one installation and choice of ciphers give one measurement, wherever it stands and whenever it is asked.
 The compute node names it when it opens a use, the runtime again in its outcome. Both are the compute node's word: level
 `software`.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from capsule.canonical import Json
+from capsule.crypto import sm2
 from capsule.crypto.provider import provider
 from capsule.digest import document_digest
 from capsule.ids import Digest
@@ -66,7 +67,7 @@ def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
         dependencies: dict[str, Json] = {name: metadata.version(name) for name in DEPENDENCIES}
     except (OSError, metadata.PackageNotFoundError) as exc:
         raise RuntimeFailedError(f"the runtime can't be measured ({type(exc).__name__}); install it again") from exc
-    cipher = provider()
+    cipher, signatures = provider(), sm2.library()
     document: dict[str, Json] = {
         "kind": "dataspace/measurement",
         "version": 1,
@@ -74,6 +75,7 @@ def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
         "dependencies": dependencies,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "cipher": f"{cipher.name} {cipher.version}",
+        "sm2": f"{signatures.name} {signatures.version}",
         "machine": platform.machine(),
         "confinement": dict(confine.CONFIGURATION),
         "engine": dict(engine.CONFIGURATION),

@@ -26,6 +26,7 @@ __all__ = [
     "MISSING",
     "PROBE",
     "REASONS",
+    "SM2_LIBRARY",
     "Broken",
     "CapsuleInput",
     "Completed",
@@ -40,6 +41,8 @@ __all__ = [
 MAX_CAPSULES: Final = 16
 CIPHER_PROVIDER: Final = "DATASPACE_CIPHER_PROVIDER"
 """The environment variable that names the cipher provider: this process's choice, which its runtimes share."""
+SM2_LIBRARY: Final = "DATASPACE_SM2_LIBRARY"
+"""The same for the SM2 library."""
 
 PROBE: Final = "probe"
 """Stands for the capsules in the arguments of a runtime that shall only shut itself in."""

@@ -19,7 +19,7 @@ from capsule.errors import FormatError
 from capsule.ids import Address, Bytes32, DeviceId, Digest
 from capsule.receipt import SourceVerdict
 from capsule.share import MAX_RELEASE_BYTES
-from capsule.signature import PublicKey
+from capsule.signature import MAX_KEY_BYTES, PublicKey
 from capsule.source import Anchor, DeviceKey
 from node.runtime.protocol import (
     MAX_CAPSULES,
@@ -265,9 +265,8 @@ def _device(fields: Fields) -> tuple[DeviceId, tuple[DeviceKey, ...]]:
 
 
 def _device_key(fields: Fields) -> DeviceKey:
-    return DeviceKey(
-        PublicKey(fields.integer("suite"), fields.raw("key", limit=64)), _optional(fields, "anchored_before")
-    )
+    key = PublicKey(fields.integer("suite"), fields.raw("key", limit=MAX_KEY_BYTES))
+    return DeviceKey(key, _optional(fields, "anchored_before"))
 
 
 def _anchor(fields: Fields) -> Anchor:

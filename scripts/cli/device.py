@@ -11,7 +11,7 @@ import typer
 from audit.device_statement import DeviceStatement
 from capsule.frame import Mark
 from capsule.ids import Address, DeviceId
-from capsule.signature import PublicKey
+from capsule.signature import ED25519, PublicKey
 from capsule.thing import MODELS as THING_MODELS
 from gateway.agent import Agent
 from gateway.door import HttpDoor
@@ -36,17 +36,19 @@ TIMEOUT_SECONDS = 30.0
 def init(
     home: HomeOption = DEFAULT_HOME,
     chain_url: Annotated[list[str] | None, typer.Option(help="JSON-RPC endpoint; repeat for several.")] = None,
+    suite: Annotated[int, typer.Option(min=1, max=2, help="Of its signing key: 1 is Ed25519, 2 is SM2.")] = ED25519,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a device's home: its signing key under a passphrase, and a random id."""
     with told(), Home(home) as opened:
-        keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes)
+        keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes, suite)
         device = DeviceId(secrets.token_bytes(32))
         settings = Settings(chain_urls=tuple(chain_url or ()), trust_single_endpoint=True)
         write_whole(opened.settings_file, render_settings(settings).encode())
         write_whole(home / DEVICE_FILE, json.dumps({"device": str(device)}).encode())
-        show({"device": str(device), "suite": 1, "public_key": keystore.signer.public_key.hex()}, as_json)
+        signer = keystore.signer
+        show({"device": str(device), "suite": signer.suite, "public_key": signer.public_key.hex()}, as_json)
 
 
 @app.command()
@@ -54,7 +56,7 @@ def enroll(
     device: Annotated[str, typer.Argument(help="The device's id.")],
     public_key: Annotated[str, typer.Option(help="Its public key in hex.")],
     model: Annotated[str, typer.Option(help=f"Its thing model: {', '.join(MODELS)}.")] = "storage-station",
-    suite: Annotated[int, typer.Option(help="1 is Ed25519.")] = 1,
+    suite: Annotated[int, typer.Option(min=1, max=2, help="Of its key: 1 is Ed25519, 2 is SM2.")] = ED25519,
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,

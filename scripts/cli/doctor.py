@@ -4,13 +4,16 @@ import platform
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from capsule.crypto import sm2
 from capsule.crypto.cipher import KEY_SIZE, NONCE_SIZE, TAG_SIZE, Cipher
 from capsule.crypto.provider import PROVIDERS, load, provider
+from capsule.crypto.sm2_library import Sm2Library
 from capsule.errors import CipherUnavailableError
 from contracts.errors import LedgerError
 from node.errors import RuntimeFailedError
@@ -27,11 +30,11 @@ CHUNK_BYTES = 1024 * 1024
 
 
 def doctor(home: HomeOption = Path(".dataspace"), as_json: JsonOption = False) -> None:
-    """Versions, cipher provider and its speed, confinement of the runtime, protection of keys in memory, chain, and what
-    is missing.
+    """Versions, cipher provider and its speed, SM2 library, confinement of the runtime, protection of keys in memory,
+    chain, and what is missing.
     """
     with told():
-        cipher = provider()
+        cipher, signatures = provider(), sm2.library()
         missing = [
             f"{name}: {what}"
             for name, what in (("node", "needed to compile contracts"), ("npm", "needed for contract tests"))
@@ -44,7 +47,9 @@ def doctor(home: HomeOption = Path(".dataspace"), as_json: JsonOption = False) -
             "packages": {name: metadata.version(name) for name in PACKAGES},
             "cipher_provider": f"{cipher.name} {cipher.version}",
             "sm4_gcm_mb_s": round(_speed(cipher), 1),
-            "cipher_providers": {name: _condition(name) for name in PROVIDERS},
+            "cipher_providers": {name: _condition(load, name) for name in PROVIDERS},
+            "sm2_library": f"{signatures.name} {signatures.version}",
+            "sm2_libraries": {name: _condition(sm2.load, name) for name in sm2.LIBRARIES},
             "runtime_protection": _protection(),
             "key_protection": asdict(harden()),
             "chain": _chain(home),
@@ -62,10 +67,10 @@ def _speed(cipher: Cipher) -> float:
     return SAMPLE_BYTES / 1e6 / (time.perf_counter() - start)
 
 
-def _condition(name: str) -> str:
-    """A provider's version, or why it can't be used here."""
+def _condition(tested: Callable[[str], Cipher | Sm2Library], name: str) -> str:
+    """A library's version, or why it can't be used here."""
     try:
-        return load(name).version
+        return tested(name).version
     except CipherUnavailableError as error:
         return f"not usable: {error}"
 

@@ -11,18 +11,25 @@ import typer
 from capsule.digest import document_digest
 from capsule.errors import InputError
 from capsule.ids import Address, Digest, Uscc
+from capsule.signature import ED25519
 from contracts.deploy import deploy
 from contracts.roles import role_names, roles_from_names
 from node.errors import InputRefusedError
 from node.home import Home, write_whole
 from node.keystore import create_keystore
 from node.settings import Settings, render_settings
+from scripts.cli import keys
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, show, told
 from scripts.composition import ledger_at, node_at, open_chain, open_home, read_settings
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Organisations: homes, keys, admission, suspension.")
+app.command("rotate-keys")(keys.rotate_keys)
+app.command("forget-former-keys")(keys.forget_former_keys)
+app.command("change-passphrase")(keys.change_passphrase)
+app.command("backup")(keys.backup)
+app.command("restore")(keys.restore)
 
 FUNDS_WEI = 10**18
 
@@ -37,12 +44,13 @@ def init(
     own_node: Annotated[bool, typer.Option(help="The endpoint is this organisation's own node.")] = False,
     trust_single_endpoint: Annotated[bool, typer.Option(help="Act on one unverified endpoint.")] = False,
     pin: Annotated[Path | None, typer.Option(help="The operator's pin; or bind later with 'org join'.")] = None,
+    suite: Annotated[int, typer.Option(min=1, max=2, help="Of its signing key: 1 is Ed25519, 2 is SM2.")] = ED25519,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a home: keys under a passphrase, settings."""
     with told(), Home(home) as opened:
-        keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes)
+        keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes, suite)
         settings = Settings(
             chain_urls=tuple(chain_url or ()),
             endpoint=endpoint,
@@ -58,6 +66,7 @@ def init(
             {
                 "home": str(home),
                 "account": str(keystore.account.address),
+                "suite": keystore.signer.suite,
                 "signing_key": keystore.signer.public_key.hex(),
                 "box_key": keystore.box.public.hex(),
             },

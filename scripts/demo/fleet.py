@@ -9,7 +9,7 @@ from audit.device_statement import DeviceStatement
 from capsule.frame import Mark
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import DeviceId, Digest
-from capsule.signature import Ed25519Signer
+from capsule.signature import Ed25519Signer, Signer
 from capsule.thing import STORAGE_STATION, STORAGE_STATION_SIMULATOR
 from gateway.agent import Agent
 from gateway.anchoring import AnchoredBatch
@@ -45,7 +45,7 @@ class Fleet:
         self._stack = ExitStack()
         world.on_close(self._stack.close)
         self.device = DeviceId(secrets.token_bytes(32))
-        self.signer = Ed25519Signer.generate(secrets.token_bytes)
+        self.signer: Signer = Ed25519Signer.generate(secrets.token_bytes)
         self.gateway = self.open_gateway(world["gateway"])
         self.agent = self.open_agent("device.db", self.signer)
 
@@ -55,7 +55,7 @@ class Fleet:
         self._world.serve(f"{member.name}.demo", build_app(gateway, "", anchoring=False))
         return gateway
 
-    def open_agent(self, name: str, signer: Ed25519Signer) -> Agent:
+    def open_agent(self, name: str, signer: Signer) -> Agent:
         """A device agent with its own queue, in the provider's home."""
         gateways = {self.gateway.account: self.gateway.public_key}
         path = self._world["provider"].home / name

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from capsule.batch import NO_PREDECESSOR, BatchDocument, BatchFrame, Incident, build_batch
 from capsule.frame import FIRST_PREVIOUS, Frame, Mark, Row, frame_hash, read_frame, sign_frame
 from capsule.ids import Address, DeviceId, Digest
-from capsule.signature import Ed25519Signer, PublicKey
+from capsule.signature import ED25519, Ed25519Signer, PublicKey, Signer, Sm2Signer
 from capsule.source import Anchor, DeviceSpan, SourceFrame, write_source
 from capsule.tree import Tree, leaf_hash
 
@@ -21,9 +21,12 @@ OTHER_GATEWAY = Address(b"\x68" * 20)
 class Device:
     """A device that signs rows, one frame after another."""
 
-    def __init__(self, name: int = 1) -> None:
+    def __init__(self, name: int = 1, suite: int = ED25519) -> None:
         self.id = DeviceId(bytes([name]) * 32)
-        self.signer = Ed25519Signer(bytes([name]) * 32)
+        seed = bytes([name]) * 32
+        self.signer: Signer = Ed25519Signer(seed)
+        if suite != ED25519:
+            self.signer = Sm2Signer(seed, b"device", random.Random(name).randbytes)
         self.key = PublicKey(self.signer.suite, self.signer.public_key)
         self.sequence = 0
         self.last = FIRST_PREVIOUS

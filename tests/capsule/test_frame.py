@@ -10,6 +10,7 @@ from typing import Any
 
 import cbor2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 from pycose.algorithms import EdDSA
@@ -31,7 +32,7 @@ from capsule.frame import (
     verify_frame,
 )
 from capsule.ids import DeviceId, Digest
-from capsule.signature import Ed25519Signer
+from capsule.signature import SM2, Ed25519Signer, PublicKey
 from tests.capsule.frames import START, Device, some_rows
 
 ACKNOWLEDGED = Digest(b"\x0a" * 32)
@@ -140,6 +141,9 @@ def _outer(change: Callable[[list[Any]], Any]) -> bytes:
     "data",
     [
         b"",
+        make({**HEADER, 1: -70100})[:-1] + b"\x00\x00",  # SM2 by name, with a byte too many
+        make({**HEADER, 1: -7}),
+        make({**HEADER, 1: True}),
         make(HEADER)[1:],  # without its tag
         b"\xd8\x12" + make(HEADER)[1:],  # tag in a longer form
         make(HEADER) + b"\x00",
@@ -239,16 +243,56 @@ def test_a_frame_too_large_is_not_made() -> None:
         sign_frame(Frame(Device().id, 1, FIRST_PREVIOUS, None, Mark.SIGNED, rows), Device().signer)
 
 
-def test_a_frame_of_another_suite_is_refused() -> None:
-    class Sm2:
-        suite = 2
+def test_a_frame_of_an_unknown_suite_is_not_made() -> None:
+    class Other:
+        suite = 3
         public_key = b""
 
         def sign(self, message: bytes) -> bytes:
             raise AssertionError
 
-    with pytest.raises(InputError, match="suite 2"):
-        sign_frame(Frame(Device().id, 1, FIRST_PREVIOUS, None, Mark.SIGNED, tuple(some_rows(0, 1))), Sm2())
+    with pytest.raises(InputError, match="suite 3"):
+        sign_frame(Frame(Device().id, 1, FIRST_PREVIOUS, None, Mark.SIGNED, tuple(some_rows(0, 1))), Other())
+
+
+# SM2
+
+
+SM2_ALGORITHM = -70100
+
+
+def test_a_device_with_an_sm2_key_signs_frames_that_verify_under_it_alone() -> None:
+    device = Device(suite=SM2)
+    first, second = device.frames(2)
+    verified = verify_frame(first, device.key)
+    assert (verified.frame.sequence, verified.key, read_frame(first).suite) == (1, device.key, SM2)
+    assert cbor2.loads(cbor2.loads(first).value[0])[1] == SM2_ALGORITHM
+    assert verify_frame(second, device.key).frame.previous == verified.hash
+    for other in (Device(2, SM2).key, Device().key, PublicKey(SM2, device.key.key + b"2")):
+        with pytest.raises(VerificationError):
+            verify_frame(first, other)
+    with pytest.raises(VerificationError, match="names suite 1"):
+        verify_frame(Device().frame(some_rows(0, 1)), device.key)
+
+
+def test_no_changed_byte_of_an_sm2_frame_verifies() -> None:
+    device = Device(suite=SM2)
+    frame = device.frame(some_rows(0, 1))
+    for at in range(len(frame)):
+        changed = bytearray(frame)
+        changed[at] ^= 1 << at % 8
+        with pytest.raises((FormatError, VerificationError)):
+            verify_frame(bytes(changed), device.key)
+
+
+def test_an_sm2_signature_has_one_place_and_form_in_a_frame() -> None:
+    device = Device(suite=SM2)
+    protected, _, payload, signature = cbor2.loads(device.frame(some_rows(0, 1))).value
+    r, s = decode_dss_signature(signature)
+    raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    for other in (raw, signature + b"\0", b"\x30\x81" + signature[1:], bytes(73), b""):
+        with pytest.raises((FormatError, VerificationError)):
+            verify_frame(cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, other])), device.key)
 
 
 def test_a_frame_of_60_rows_and_35_columns_reads_fast() -> None:

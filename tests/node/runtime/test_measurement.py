@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from capsule.crypto import sm2
 from capsule.crypto.provider import PROVIDERS, choose, provider
 from capsule.errors import CipherUnavailableError
 from node.errors import RuntimeFailedError
@@ -87,6 +88,18 @@ def test_the_cipher_provider_is_part_of_it() -> None:
     finally:
         choose(before.name)
     assert len(set(found.values())) == len(found) > 0
+
+
+def test_the_sm2_library_is_part_of_it_and_the_runtime_takes_the_same() -> None:
+    before = sm2.library()
+    try:
+        for name in ("gmssl", before.name):
+            found = sm2.choose(name)
+            measured = measure(allow_unprotected=False)
+            assert measured.document["sm2"] == f"{name} {found.version}"  # type: ignore[index, call-overload]
+            assert probe().measurement == measured.digest
+    finally:
+        sm2.choose(before.name)
 
 
 def test_an_installation_with_a_part_missing_is_said(copy: Path) -> None:
