@@ -26,6 +26,7 @@ from gateway.proof import Proofs
 from gateway.register import Register
 from gateway.settings import GatewaySettings
 from gateway.store import BatchRow, DeviceRow, FrameRow, IncidentRow, Stage, Store
+from gateway.witnessing import Witness
 
 __all__ = ["Gateway", "Status"]
 
@@ -65,6 +66,7 @@ class Gateway:
             clock=clock,
             settings=settings,
         )
+        self.witness = Witness(store, self._intake, signer)
         self._batching = Batching(store, account=account, clock=clock, settings=settings)
         self._anchoring = Anchoring(store, self.register, ledger, account=account, patience=settings.finality_seconds)
         self._proofs = Proofs(store)

@@ -1,0 +1,85 @@
+"""Frames that the gateway signs itself, for devices of protocols that can't sign: `witnessed`, never `signed`.
+
+Invariants: a frame takes the number after the last one in the store and is stored before anybody hears of it, so that a
+crash leaves neither gap nor fork; one frame of a device is made at a time. Nobody else signs with the gateway's key.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from capsule.errors import InputError
+from capsule.frame import FIRST_PREVIOUS, Mark, Row, UnverifiedFrame, frame_hash, read_frame, sign_packed
+from capsule.frame_receipt import SignedFrameReceipt
+from capsule.ids import DeviceId, Digest
+from capsule.senml import pack_rows
+from capsule.signature import Signer
+from gateway.errors import CallerError
+from gateway.ingest import Intake
+from gateway.store import Store
+
+__all__ = ["Witness"]
+
+_TURNS: Final = 64
+
+
+class Witness:
+    """Signs with the gateway's own key, which must be the enrolled key of the devices."""
+
+    def __init__(self, store: Store, intake: Intake, signer: Signer) -> None:
+        self._store = store
+        self._intake = intake
+        self._signer = signer
+        self._turns = tuple(threading.RLock() for _ in range(_TURNS))
+        self._last: dict[DeviceId, tuple[int, Digest]] = {}
+
+    @contextmanager
+    def turn(self, device: DeviceId) -> Iterator[int]:
+        """While it is held, nobody else makes a frame of this device. Yields the number of its last one, 0 for none."""
+        with self._turns[device[0] % _TURNS]:
+            yield self._place(device)[0]
+
+    def frame_at(self, device: DeviceId, sequence: int) -> UnverifiedFrame | None:
+        """An accepted frame by its number."""
+        with self._store.reading() as records:
+            row = records.frame_at(device, sequence)
+        return None if row is None else read_frame(row.data)
+
+    def witness(self, device: DeviceId, rows: Sequence[Row], received: Digest) -> SignedFrameReceipt:
+        """Signs rows as the device's next frame and takes it in; durable on return.
+
+        `received`: digest of the message that the rows were read from (`capsule.frame.received_digest`). Raises
+        CallerError for rows that no frame holds, and what `Gateway.ingest` raises.
+        """
+        try:
+            payload = pack_rows(device, rows, {})
+        except InputError as exc:
+            raise CallerError(f"rows can't be witnessed: {exc}") from exc
+        with self.turn(device):
+            sequence, previous = self._place(device)
+            data = sign_packed(
+                payload,
+                self._signer,
+                device=device,
+                sequence=sequence + 1,
+                previous=previous,
+                acknowledged=None,
+                mark=Mark.WITNESSED,
+                received=received,
+            )
+            del self._last[device]  # until it is stored, only the store knows
+            receipt, _ = self._intake.take(data)
+            self._last[device] = (sequence + 1, frame_hash(data))
+        return receipt
+
+    def _place(self, device: DeviceId) -> tuple[int, Digest]:
+        """Number and hash of the device's last frame, from the store where they are not known."""
+        if device not in self._last:
+            with self._store.reading() as records:
+                sequence = records.span(device, None, None)[2]
+                row = None if sequence is None else records.frame_at(device, sequence)
+                self._last[device] = (0, FIRST_PREVIOUS) if row is None else (row.sequence, Digest(row.hash))
+        return self._last[device]
