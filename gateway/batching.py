@@ -6,6 +6,7 @@ chain yet or not; every accepted frame is in at most one batch.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 
 from capsule.batch import NO_PREDECESSOR, BatchDocument, Incident, IncidentKind, build_batch
@@ -26,6 +27,7 @@ class Batching:
         self._account = account
         self._clock = clock
         self._settings = settings
+        self._turn = threading.Lock()
 
     def is_due(self) -> bool:
         """Enough frames wait, or the oldest waited long enough."""
@@ -36,33 +38,37 @@ class Batching:
         return waiting >= self._settings.batch_frames or self._clock() - oldest >= self._settings.batch_seconds
 
     def build(self) -> BatchDocument | None:
-        """Puts waiting frames into the next batch; None when none wait. At most `batch_frames`, the oldest."""
-        with self._store.writing() as records:
-            waiting = records.next_frames(self._settings.batch_frames)
-            if not waiting:
-                return None
-            last = records.last_batch()
-            rows = records.incidents(None)
+        """Puts waiting frames into the next batch; None when none wait. At most `batch_frames`, the oldest.
+
+        Frames come in meanwhile: what a batch is made of does not change once it is stored.
+        """
+        with self._turn:
+            with self._store.reading() as records:
+                first, frames = records.next_frames(self._settings.batch_frames)
+                if not frames:
+                    return None
+                last = records.last_batch()
+                incidents = records.waiting_incidents()
             document = build_batch(
                 self._account,
                 1 if last is None else last.number + 1,
                 NO_PREDECESSOR if last is None else Digest(last.frames_root),
-                [frame for _, frame in waiting],
-                _merged(rows),
+                frames,
+                _merged(incidents),
             )
             number = document.batch.number
-            records.add(
-                BatchRow(
-                    number=number,
-                    frames_root=bytes(document.batch.frames_root),
-                    document=document.to_bytes(),
-                    built_at=int(self._clock()),
+            with self._store.writing() as records:
+                records.add(
+                    BatchRow(
+                        number=number,
+                        first=first,
+                        size=len(frames),
+                        frames_root=bytes(document.batch.frames_root),
+                        document=document.to_bytes(),
+                        built_at=int(self._clock()),
+                    )
                 )
-            )
-            records.put_into_batch([position for position, _ in waiting], number)
-            for row in rows:
-                row.batch = number
-                records.add(row)
+                records.put_into_batch(max((row.number or 0 for row in incidents), default=0), number)
             return document
 
 

@@ -60,11 +60,15 @@ def breaks(frame: VerifiedFrame, last: int) -> Iterator[Incident]:
 
 
 def oddities(
-    frame: VerifiedFrame, model: ThingModel | None, received_at: int, ahead_seconds: int
+    frame: VerifiedFrame,
+    model: ThingModel | None,
+    period: tuple[float, float],
+    received_at: int,
+    ahead_seconds: int,
 ) -> Iterator[Incident]:
-    """Readings older than the model allows (files always are), or from the future."""
+    """Readings older than the model allows (files always are), or from the future. `period`: first and last time."""
     content: Frame = frame.frame
-    oldest, newest = min(row.time for row in content.rows), max(row.time for row in content.rows)
+    oldest, newest = period
     if model is not None and content.mark is not Mark.IMPORTED and received_at - oldest > model.late_after:
         yield Incident(IncidentKind.LATE, content.device, content.sequence, frame.hash, content.sequence)
     if newest - received_at > ahead_seconds:

@@ -13,8 +13,11 @@ GatewayError
 ├── PeerError                 the gateway that an agent talks to
 │   ├── PeerUnreachableError  it gave no answer; a retry helps
 │   └── PeerAnswerError       it answered with something that does not hold, or refused
+├── BehindError              more frames come than can be kept; a retry after some seconds helps
+├── StoppingError            this process ends; a retry after its restart helps
 ├── AnchorConflictError       the chain holds other batches of this account than this store
 └── StoreError                this machine: disk or database; a retry may help
+    ├── StoreFullError        no room on its disk
     └── StoreLockedError      another process has it open
 
 Malformed and wrongly signed frames are FormatError and VerificationError of `capsule`; the chain's own errors are
@@ -29,6 +32,7 @@ from capsule.ids import DeviceId, Digest
 
 __all__ = [
     "AnchorConflictError",
+    "BehindError",
     "CallerError",
     "DeviceError",
     "ForbiddenError",
@@ -43,7 +47,9 @@ __all__ = [
     "PeerUnreachableError",
     "ReadingsError",
     "SettingsError",
+    "StoppingError",
     "StoreError",
+    "StoreFullError",
     "StoreLockedError",
     "UnenrolledError",
 ]
@@ -144,6 +150,18 @@ class PeerAnswerError(PeerError):
     """It refused, or its answer does not hold."""
 
 
+class BehindError(GatewayError):
+    """The intake queue is full; the frame was not taken."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"frames come faster than this gateway can keep them; send this one again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class StoppingError(GatewayError):
+    """The gateway is stopping, and takes no more frames."""
+
+
 class AnchorConflictError(GatewayError):
     """The chain holds a batch of this account that this store does not: another gateway used the account."""
 
@@ -159,8 +177,12 @@ class StoreError(GatewayError):
     """The disk or the database failed; nothing was acknowledged."""
 
 
+class StoreFullError(StoreError):
+    """There is no room for more; nothing was acknowledged."""
+
+
 class StoreLockedError(StoreError):
     """One process a store."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"another process uses {path}; stop it, or choose another home")
+    def __init__(self, store: Path | str) -> None:
+        super().__init__(f"another process uses {store}; stop it, or choose another home")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -49,12 +51,12 @@ def write_export(
             raise NotFoundError("frame in that period of device", device)
         places = records.places(device, first, last)
         _require_all(device, first, [sequence for sequence, _, _ in places])
-        anchors = _anchors(records, [batch for _, batch, _ in places])
-        order = {anchor.number: place for place, anchor in enumerate(anchors)}
-        frames = (_item(frame, order, anchors, proofs) for frame in records.frames_between(device, first, last))
+        batches = _anchored(records, [number for _, number, _ in places])
+        anchors = tuple(_anchor(row) for row in batches)
+        frames = (_item(frame, batches, anchors, proofs) for frame in records.frames_between(device, first, last))
         written = write_source(sink, [DeviceSpan(device, first, last)], anchors, frames)
-    batches = tuple(BatchRef(anchor.gateway, anchor.number, anchor.frames_root) for anchor in anchors)
-    return Export(device, first, last, written, sum(rows for _, _, rows in places), batches, anchors)
+    names = tuple(BatchRef(anchor.gateway, anchor.number, anchor.frames_root) for anchor in anchors)
+    return Export(device, first, last, written, sum(rows for _, _, rows in places), names, anchors)
 
 
 def _require_all(device: DeviceId, first: int, sequences: list[int]) -> None:
@@ -65,13 +67,19 @@ def _require_all(device: DeviceId, first: int, sequences: list[int]) -> None:
         expected += 1
 
 
-def _anchors(records: Records, batches: list[int | None]) -> tuple[Anchor, ...]:
-    """The anchors of the batches that frames are in, by number."""
-    rows = {number: records.batch(number) for number in sorted({number for number in batches if number is not None})}
-    final = {number: row for number, row in rows.items() if row is not None and row.stage == Stage.ANCHORED}
-    if waiting := sum(number not in final for number in batches):
-        raise NotAnchoredError(waiting)
-    return tuple(_anchor(row) for row in final.values())
+def _anchored(records: Records, numbers: list[int]) -> tuple[BatchRow, ...]:
+    """The anchored batches that frames with these numbers are in, by number. Raises NotAnchoredError."""
+    final = [row for row in records.batches_between(min(numbers), max(numbers)) if row.stage == Stage.ANCHORED]
+    used = {_batch_of(number, final) for number in numbers}
+    if None in used:
+        raise NotAnchoredError(sum(_batch_of(number, final) is None for number in numbers))
+    return tuple(row for place, row in enumerate(final) if place in used)
+
+
+def _batch_of(number: int, batches: Sequence[BatchRow]) -> int | None:
+    """The place of the batch that holds the frame with this number."""
+    place = bisect_right(batches, number, key=lambda row: row.first) - 1
+    return place if place >= 0 and number < batches[place].first + batches[place].size else None
 
 
 def _anchor(row: BatchRow) -> Anchor:
@@ -79,10 +87,12 @@ def _anchor(row: BatchRow) -> Anchor:
     return Anchor(batch.gateway, batch.number, batch.frames_root, batch.size, row.anchored_at or 0)
 
 
-def _item(frame: FrameRow, order: dict[int, int], anchors: tuple[Anchor, ...], proofs: Proofs) -> SourceFrame:
-    if frame.batch is None or frame.position is None:
+def _item(frame: FrameRow, batches: Sequence[BatchRow], anchors: Sequence[Anchor], proofs: Proofs) -> SourceFrame:
+    place = _batch_of(frame.number, batches)
+    if place is None:
         raise NotAnchoredError(1)
-    place = order[frame.batch]
-    path = proofs.tree(frame.batch).proof(frame.position)
-    verify_inclusion(leaf_hash(frame.data), frame.position, anchors[place].size, path, anchors[place].frames_root)
-    return SourceFrame(place, frame.position, frame.data, path)
+    batch, anchor = batches[place], anchors[place]
+    position = frame.number - batch.first
+    path = proofs.tree(batch.number).proof(position)
+    verify_inclusion(leaf_hash(frame.data), position, anchor.size, path, anchor.frames_root)
+    return SourceFrame(place, position, frame.data, path)

@@ -5,7 +5,8 @@ Usable in process, and what the HTTP service stands on. All methods may be calle
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -21,11 +22,12 @@ from gateway.anchoring import AnchoredBatch, Anchoring
 from gateway.batching import Batching
 from gateway.errors import NotFoundError
 from gateway.export import Export, write_export
-from gateway.ingest import Intake
+from gateway.ingest import Intake, Outcome, Taken
+from gateway.intake_queue import IntakeQueue
 from gateway.proof import Proofs
 from gateway.register import Register
 from gateway.settings import GatewaySettings
-from gateway.store import BatchRow, DeviceRow, FrameRow, IncidentRow, Stage, Store
+from gateway.store import BatchRow, DeviceRow, IncidentRow, Stage, Store
 from gateway.witnessing import Witness
 
 __all__ = ["Gateway", "Status"]
@@ -33,7 +35,7 @@ __all__ = ["Gateway", "Status"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts of this gateway's store."""
+    """Counts of this gateway's store; `frames` are the accepted ones."""
 
     devices: int
     frames: int
@@ -67,6 +69,7 @@ class Gateway:
             settings=settings,
         )
         self.witness = Witness(store, self._intake, signer)
+        self._queue = IntakeQueue(self._intake.take_many, settings)
         self._batching = Batching(store, account=account, clock=clock, settings=settings)
         self._anchoring = Anchoring(store, self.register, ledger, account=account, patience=settings.finality_seconds)
         self._proofs = Proofs(store)
@@ -82,20 +85,22 @@ class Gateway:
         clock: Callable[[], float],
         settings: GatewaySettings | None = None,
     ) -> Self:
-        """Opens or makes the store `gateway.db` in folder `home`. `signer`: the signing key that stands on chain for
-        the ledger's account. `clock` gives unix seconds.
+        """Opens or makes the store: the database of the settings, else `gateway.db` in folder `home`. `signer`: the
+        signing key that stands on chain for the ledger's account. `clock` gives unix seconds.
 
         Raises StoreLockedError, StoreError, InputError without an account.
         """
-        store = Store(home / "gateway.db")
+        settings = settings or GatewaySettings()
+        store = Store(settings.database or f"sqlite:///{home / 'gateway.db'}")
         try:
-            return cls(store, ledger, signer, settings=settings or GatewaySettings(), clock=clock)
+            return cls(store, ledger, signer, settings=settings, clock=clock)
         except BaseException:
             store.close()
             raise
 
     def close(self) -> None:
-        """Lets the store go. Nothing is lost without it."""
+        """Takes what is queued, and lets the store go. Nothing acknowledged is lost without it."""
+        self._queue.close()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -125,6 +130,21 @@ class Gateway:
     def take(self, frame: bytes) -> tuple[SignedFrameReceipt, bool]:
         """As `ingest`, and whether the frame is new here."""
         return self._intake.take(frame)
+
+    def take_many(self, frames: Sequence[bytes]) -> tuple[Outcome, ...]:
+        """What `take` would return or raise for each of these frames in turn, with one commit for all of them."""
+        return self._intake.take_many(frames)
+
+    def submit(self, frame: bytes) -> Future[Taken]:
+        """Queues a frame, which is then taken together with others. The future has what `take` returns or raises.
+
+        Raises BehindError when the queue is full, StoppingError when the gateway stops: then nothing was queued.
+        """
+        return self._queue.submit(frame)
+
+    def submit_many(self, frames: Sequence[bytes]) -> Future[tuple[Outcome, ...]]:
+        """As `submit`, for frames that came together: all are queued, or none."""
+        return self._queue.submit_many(frames)
 
     # ---------------------------------------------------------------------------------------------------- batches
 
@@ -183,7 +203,7 @@ class Gateway:
     def evidence(self, frame: Digest) -> bytes:
         """A frame's bytes as received, accepted or kept as evidence. Raises NotFoundError."""
         with self._store.reading() as records:
-            row = records.frame(frame)
+            row = records.frame(frame) or records.fork(frame)
         if row is None:
             raise NotFoundError("frame", frame)
         return row.data
@@ -192,7 +212,7 @@ class Gateway:
         with self._store.reading() as records:
             return Status(
                 devices=records.count(DeviceRow),
-                frames=records.count(FrameRow),
+                frames=records.last_number(),
                 waiting=records.frames_waiting()[0],
                 incidents=records.count(IncidentRow),
                 batches=records.count(BatchRow),

@@ -1,29 +1,58 @@
 """Taking in frames: verified against the final chain, placed in their device's history, durable, then receipted.
 
 Invariants: a receipt leaves only after its frame is on disk; the same bytes again get the same receipt and change
-nothing; a refused frame changes nothing, except a fork, which is kept as evidence with its incident.
+nothing; a refused frame changes nothing, except a fork, which is kept as evidence with its incident. Frames taken
+together fare as they would one by one in that order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from capsule.batch import Incident, IncidentKind
 from capsule.digest import Domain
-from capsule.errors import FormatError, VerificationError
+from capsule.errors import CapsuleError, FormatError, VerificationError
 from capsule.frame import Mark, UnverifiedFrame, VerifiedFrame, read_frame
 from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, sign_frame_receipt
 from capsule.ids import Address, Digest
 from capsule.signature import Signer
-from capsule.thing import MODELS
+from capsule.thing import MODELS, ThingModel
 from capsule.tree import leaf_hash
+from contracts.errors import LedgerError
 from gateway.continuity import Neighbours, breaks, contradicted, oddities
-from gateway.errors import ForkError, MarkError, UnenrolledError
+from gateway.errors import ForkError, GatewayError, MarkError, StoreError, UnenrolledError
+from gateway.places import Places
 from gateway.register import EnrolledDevice, Register
 from gateway.settings import GatewaySettings
-from gateway.store import DeviceRow, FrameRow, IncidentRow, Records, Store
+from gateway.store import DeviceRow, ForkRow, FrameRow, IncidentRow, Records, Store
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "Outcome", "Taken"]
+
+_ADDRESS_BYTES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A frame that is durable, with its receipt. Not `new`: it was here before."""
+
+    receipt: SignedFrameReceipt
+    new: bool
+
+
+Outcome: TypeAlias = "Taken | CapsuleError | GatewayError | LedgerError"
+"""What became of a frame: taken, or the error that `Intake.take` raises for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A frame that passed all checks but those of its place. `at`: its position among the frames given."""
+
+    at: int
+    frame: VerifiedFrame
+    model: ThingModel | None
 
 
 class Intake:
@@ -47,6 +76,8 @@ class Intake:
         self._domain = domain
         self._clock = clock
         self._settings = settings
+        self._places = Places(settings.known_devices)
+        self._turn = threading.Lock()
 
     def take(self, data: bytes) -> tuple[SignedFrameReceipt, bool]:
         """The receipt of a frame that is durable now, and whether it is new here.
@@ -57,25 +88,67 @@ class Intake:
         Raises FormatError, VerificationError, UnenrolledError, MarkError, ForkError; LedgerError where the chain can't
         be asked, StoreError where nothing can be stored.
         """
+        (outcome,) = self.take_many((data,))
+        if isinstance(outcome, Taken):
+            return outcome.receipt, outcome.new
+        raise outcome
+
+    def take_many(self, frames: Sequence[bytes]) -> tuple[Outcome, ...]:
+        """What `take` would return or raise for each frame in turn; all that are taken become durable at once."""
+        outcomes: dict[int, Outcome] = {}
+        read: dict[int, UnverifiedFrame] = {}
+        for at, data in enumerate(frames):
+            try:
+                read[at] = self._read(data)
+            except FormatError as exc:
+                outcomes[at] = exc
+        try:
+            self._look_up(read, outcomes, self._places.not_next(read))
+            verified = self._verify(read, outcomes)
+            self._look_up(read, outcomes, [at for at in outcomes if at in read])
+            if verified:
+                outcomes |= self._keep(verified)
+        except StoreError as exc:
+            outcomes |= {at: exc for at in read if not isinstance(outcomes.get(at), Taken)}
+        return tuple(outcomes[at] for at in range(len(frames)))
+
+    def _read(self, data: bytes) -> UnverifiedFrame:
         if len(data) > self._settings.max_frame_bytes:
             raise FormatError(f"a frame is at most {self._settings.max_frame_bytes} bytes here")
-        frame = read_frame(data)
+        return read_frame(data)
+
+    def _look_up(self, read: dict[int, UnverifiedFrame], outcomes: dict[int, Outcome], which: Iterable[int]) -> None:
+        """Known bytes get what they got before, whatever holds of their device now."""
+        hashes = {at: bytes(read[at].hash) for at in which if not isinstance(outcomes.get(at), Taken | ForkError)}
+        if not hashes:
+            return
         with self._store.reading() as records:
-            known = records.frame(frame.hash)
-            receipt = None if known is None else self._receipt_of(records, known)
-        if receipt is not None:
-            return receipt, False
-        device = self._register.device(frame.device)
-        if device is None:
-            raise UnenrolledError(frame.device, f"device {frame.device} is not enrolled on the final chain")
-        verified = self._verified(frame, device)
-        self._check_mark(verified)
-        return self._keep(verified, device)
+            known = records.known(tuple(set(hashes.values())))
+            for at, frame in hashes.items():
+                if (row := known.get(frame)) is not None:
+                    outcomes[at] = _again(records, row)
+
+    def _verify(self, read: dict[int, UnverifiedFrame], outcomes: dict[int, Outcome]) -> list[_Verified]:
+        verified = []
+        for at, frame in read.items():
+            if at in outcomes:
+                continue
+            try:
+                device = self._register.device(frame.device)
+                if device is None:
+                    raise UnenrolledError(frame.device, f"device {frame.device} is not enrolled on the final chain")
+                one = self._verified(frame, device)
+                self._check_mark(one)
+            except (CapsuleError, GatewayError, LedgerError) as exc:
+                outcomes[at] = exc
+            else:
+                verified.append(_Verified(at, one, MODELS.get(device.model_hash)))
+        return verified
 
     def _verified(self, frame: UnverifiedFrame, device: EnrolledDevice) -> VerifiedFrame:
         keys = device.counting(self._clock())
         if not keys:
-            why = "is retired" if device.retired else "has no key that counts now and is of a suite supported here"
+            why = "is retired" if device.retired else "has no key that counts now"
             raise UnenrolledError(frame.device, f"device {frame.device} {why}")
         for key in keys[:-1]:
             try:
@@ -99,48 +172,131 @@ class Intake:
                 f"{verified.frame.mark}, but it is signed by {'the gateway' if by_gateway else 'the device'}",
             )
 
-    def _keep(self, verified: VerifiedFrame, device: EnrolledDevice) -> tuple[SignedFrameReceipt, bool]:
-        frame, now = verified.frame, int(self._clock())
-        with self._store.writing() as records:
-            known = records.frame(verified.hash)  # it may have arrived twice at once
-            if known is not None:
-                return self._receipt_of(records, known), False
-            history = records.device(frame.device)
-            last = 0 if history is None else history.last_sequence
-            conflict = contradicted(verified, _neighbours(records, verified, last))
-            row = _row(verified, now, accepted=conflict is None)
-            records.add(row)
-            if conflict is not None:
-                records.add(
-                    _incident(
-                        Incident(IncidentKind.FORK, frame.device, frame.sequence, verified.hash, frame.sequence), now
-                    )
-                )
-            else:
-                receipt = sign_frame_receipt(
-                    FrameReceipt(self._account, frame.device, frame.sequence, verified.hash, now),
-                    self._signer,
-                    self._domain,
-                )
-                row.receipt = receipt.to_bytes()
-                for incident in (
-                    *breaks(verified, last),
-                    *oddities(verified, MODELS.get(device.model_hash), now, self._settings.ahead_seconds),
-                ):
-                    records.add(_incident(incident, now))
-                if history is None:
-                    history = DeviceRow(device=bytes(frame.device), first_seen=now, last_sequence=0, last_hash=b"")
-                    records.add(history)
-                if frame.sequence > last:
-                    history.last_sequence, history.last_hash = frame.sequence, bytes(verified.hash)
-        if conflict is not None:
-            raise ForkError(frame.device, conflict[0], conflict[1], verified.hash)
-        return receipt, True
+    def _keep(self, verified: Sequence[_Verified]) -> dict[int, Outcome]:
+        """Places and stores frames in one transaction. Raises StoreError, and then none of them is stored."""
+        with self._turn:
+            try:
+                return self._commit(verified)
+            except BaseException:
+                self._places.forget()  # what was committed stands in the database alone
+                raise
 
-    def _receipt_of(self, records: Records, known: FrameRow) -> SignedFrameReceipt:
-        if known.receipt is None:
-            raise _known_fork(records, read_frame(known.data))
-        return SignedFrameReceipt.from_bytes(known.receipt)
+    def _commit(self, verified: Sequence[_Verified]) -> dict[int, Outcome]:
+        with self._store.writing() as records:
+            self._places.open(records, self._store.generation, (one.frame.frame.device for one in verified))
+            group = _Group(records, self._places, int(self._clock()))
+            outcomes = {one.at: self._place(group, one) for one in verified}
+            group.flush()
+        return outcomes
+
+    def _place(self, group: _Group, one: _Verified) -> Outcome:
+        """One frame into its device's history. Nearly all go on from the newest; for others the database is asked."""
+        verified, records, places = one.frame, group.records, self._places
+        frame = verified.frame
+        last, last_hash = places.last(frame.device)
+        if frame.sequence != last + 1 or frame.previous != last_hash:
+            group.flush()
+            known = records.known((bytes(verified.hash),)).get(bytes(verified.hash))  # it may have arrived twice
+            if known is not None:
+                return _again(records, known)
+            if (conflict := contradicted(verified, _neighbours(records, verified, last))) is not None:
+                group.keep_fork(verified)
+                return ForkError(frame.device, conflict[0], conflict[1], verified.hash)
+        receipt = sign_frame_receipt(
+            FrameReceipt(self._account, frame.device, frame.sequence, verified.hash, group.now),
+            self._signer,
+            self._domain,
+        )
+        times = [row.time for row in frame.rows]
+        period = (float(min(times)), float(max(times)))
+        group.keep(verified, receipt, period, is_first=last == 0)
+        for incident in breaks(verified, last):
+            group.record(incident)
+        for incident in oddities(verified, one.model, period, group.now, self._settings.ahead_seconds):
+            group.record(incident)
+        return Taken(receipt, new=True)
+
+
+class _Group:
+    """Rows of one transaction, gathered so that each table is written at once. `now`: when these frames came."""
+
+    def __init__(self, records: Records, places: Places, now: int) -> None:
+        self.records = records
+        self.now = now
+        self._places = places
+        self._frames: list[dict[str, object]] = []
+        self._devices: list[dict[str, object]] = []
+        self._incidents: list[dict[str, object]] = []
+
+    def keep(
+        self, verified: VerifiedFrame, receipt: SignedFrameReceipt, period: tuple[float, float], *, is_first: bool
+    ) -> None:
+        """An accepted frame with its receipt; of a device that was not seen before where it `is_first`."""
+        frame = verified.frame
+        device, name = bytes(frame.device), bytes(verified.hash)
+        if is_first:
+            self._devices.append({"device": device, "first_seen": self.now})
+        self._frames.append(
+            {
+                "number": self._places.take_number(),
+                "hash": name,
+                "device": device,
+                "sequence": frame.sequence,
+                "previous": bytes(frame.previous),
+                "leaf": bytes(leaf_hash(verified.data)),
+                "mark": str(frame.mark),
+                "rows": len(frame.rows),
+                "first_time": period[0],
+                "last_time": period[1],
+                "received_at": self.now,
+                "receipt": bytes((receipt.suite,)) + receipt.receipt.gateway + receipt.signature,
+                "data": verified.data,
+            }
+        )
+        self._places.advance(frame.device, frame.sequence, verified.hash)
+
+    def keep_fork(self, verified: VerifiedFrame) -> None:
+        """Evidence, with its incident."""
+        frame = verified.frame
+        self.records.add(
+            ForkRow(
+                hash=bytes(verified.hash),
+                device=bytes(frame.device),
+                sequence=frame.sequence,
+                previous=bytes(frame.previous),
+                received_at=self.now,
+                data=verified.data,
+            )
+        )
+        self.record(Incident(IncidentKind.FORK, frame.device, frame.sequence, verified.hash, frame.sequence))
+
+    def record(self, incident: Incident) -> None:
+        self._incidents.append(
+            {
+                "kind": str(incident.kind),
+                "device": bytes(incident.device),
+                "sequence": incident.sequence,
+                "last": incident.last,
+                "evidence": bytes(incident.evidence),
+                "recorded_at": self.now,
+            }
+        )
+
+    def flush(self) -> None:
+        """Writes what was gathered; questions asked of the records see it from then on."""
+        for table, rows in ((DeviceRow, self._devices), (FrameRow, self._frames), (IncidentRow, self._incidents)):
+            self.records.add_all(table, rows)
+            rows.clear()
+
+
+def _again(records: Records, known: FrameRow | ForkRow) -> Outcome:
+    """What a frame that is here already gets: its receipt, or its refusal."""
+    if isinstance(known, ForkRow):
+        return _known_fork(records, read_frame(known.data))
+    suite, account, signature = known.receipt[0], known.receipt[1 : 1 + _ADDRESS_BYTES], known.receipt[21:]
+    frame = read_frame(known.data)
+    receipt = FrameReceipt(Address(account), frame.device, known.sequence, frame.hash, known.received_at)
+    return Taken(SignedFrameReceipt(receipt, suite, signature), new=False)
 
 
 def _known_fork(records: Records, frame: UnverifiedFrame) -> ForkError:
@@ -157,41 +313,13 @@ def _neighbours(records: Records, verified: VerifiedFrame, last: int) -> Neighbo
     same = records.frame_at(device, sequence) if sequence <= last else None
     before = records.frame_at(device, sequence - 1) if sequence <= last + 1 else None
     after = records.frame_at(device, sequence + 1) if sequence < last else None
-    named = records.frame(verified.frame.previous)
+    named = records.known((bytes(verified.frame.previous),)).get(bytes(verified.frame.previous))
+    accepted = isinstance(named, FrameRow) and named.device == device
     return Neighbours(
         last=last,
         same=None if same is None else Digest(same.hash),
         before=None if before is None else Digest(before.hash),
         after_names=None if after is None else Digest(after.previous),
         after=None if after is None else Digest(after.hash),
-        named=None if named is None else (named.sequence, named.accepted and named.device == device),
-    )
-
-
-def _row(verified: VerifiedFrame, now: int, *, accepted: bool) -> FrameRow:
-    frame = verified.frame
-    return FrameRow(
-        hash=bytes(verified.hash),
-        device=bytes(frame.device),
-        sequence=frame.sequence,
-        previous=bytes(frame.previous),
-        leaf=bytes(leaf_hash(verified.data)),
-        mark=str(frame.mark),
-        rows=len(frame.rows),
-        first_time=float(min(row.time for row in frame.rows)),
-        last_time=float(max(row.time for row in frame.rows)),
-        received_at=now,
-        accepted=accepted,
-        data=verified.data,
-    )
-
-
-def _incident(incident: Incident, now: int) -> IncidentRow:
-    return IncidentRow(
-        kind=str(incident.kind),
-        device=bytes(incident.device),
-        sequence=incident.sequence,
-        last=incident.last,
-        evidence=bytes(incident.evidence),
-        recorded_at=now,
+        named=None if named is None else (named.sequence, accepted),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from capsule.errors import CapsuleError, FormatError, InputError, VerificationError
 from contracts.errors import (
@@ -15,6 +17,7 @@ from contracts.errors import (
 )
 from gateway.errors import (
     AnchorConflictError,
+    BehindError,
     CallerError,
     ForbiddenError,
     ForkError,
@@ -24,13 +27,16 @@ from gateway.errors import (
     NotAnchoredError,
     NotFoundError,
     PeerError,
+    StoppingError,
     StoreError,
+    StoreFullError,
     UnenrolledError,
 )
 
-__all__ = ["RETRY_AFTER_SECONDS", "TABLE", "Problem", "problem_of"]
+__all__ = ["PROBLEM_TYPE", "RETRY_AFTER_SECONDS", "TABLE", "Problem", "describe", "problem_of", "retry_after"]
 
-RETRY_AFTER_SECONDS = 5
+PROBLEM_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,9 @@ TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (MarkError, Problem("mark", 422)),
     (PeerError, Problem("peer", 502, retry=True)),
     (AnchorConflictError, Problem("anchor-conflict", 500)),
+    (BehindError, Problem("behind", 429, retry=True)),
+    (StoppingError, Problem("stopping", 503, retry=True)),
+    (StoreFullError, Problem("disk-full", 507, retry=True)),
     (StoreError, Problem("store", 503, retry=True)),
     (GatewayError, Problem("failed", 500)),
     (VerificationError, Problem("verification", 403)),
@@ -71,3 +80,21 @@ TABLE: tuple[tuple[type[Exception], Problem], ...] = (
 def problem_of(error: Exception) -> Problem | None:
     """The problem that an error of `capsule`, `contracts` or this package is; None for any other."""
     return next((problem for kind, problem in TABLE if isinstance(error, kind)), None)
+
+
+def retry_after(error: Exception) -> int | None:
+    """Seconds after which the same call may succeed; None where no retry helps."""
+    if isinstance(error, BehindError):
+        return error.retry_after
+    problem = problem_of(error)
+    return RETRY_AFTER_SECONDS if problem is not None and problem.retry else None
+
+
+def describe(kind: str, status: int, detail: str) -> Mapping[str, str | int]:
+    """The members of a problem document (RFC 9457)."""
+    return {
+        "type": f"urn:dataspace:problem:{kind}",
+        "title": kind.replace("-", " "),
+        "status": status,
+        "detail": detail,
+    }

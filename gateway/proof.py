@@ -26,16 +26,18 @@ class Proofs:
         """Raises NotFoundError for a frame never accepted here, NotAnchoredError before its anchor is final."""
         with self._store.reading() as records:
             row = records.frame(frame)
-            batch = None if row is None or row.batch is None else records.batch(row.batch)
-        if row is None or not row.accepted:
+            batch = None if row is None else records.batch_of(row.number)
+        if row is None:
             raise NotFoundError("frame", frame)
-        if batch is None or row.position is None or batch.stage != Stage.ANCHORED:
+        if batch is None or batch.stage != Stage.ANCHORED:
             raise NotAnchoredError(1)
         anchored = BatchDocument.from_bytes(batch.document).batch
-        proof = FrameProof(anchored, row.position, self.tree(batch.number).proof(row.position))
+        position = row.number - batch.first
+        proof = FrameProof(anchored, position, self.tree(batch.number).proof(position))
         verify_frame_proof(proof, row.data, anchored)
         return proof
 
     def _tree(self, batch: int) -> Tree:
         with self._store.reading() as records:
-            return Tree(records.leaves(batch))
+            row = records.batch(batch)
+            return Tree(() if row is None else records.leaves(row))

@@ -1,114 +1,38 @@
-"""What a gateway keeps: frames as received, devices, receipts, incidents, batches. SQLite, WAL, synchronous FULL.
+"""What a gateway keeps: frames as received, evidence of forks, devices, receipts, incidents, batches.
 
-Invariants: a transaction that `writing` committed survives `kill -9` and power loss; a device has at most one accepted
-frame for each sequence number; a batch is stored with its frames and incidents in one transaction, before any of it is
-sent. One process a store; within it, one writer at a time. Frames that were refused as forks stay as evidence.
+Invariants: see `gateway.tables` and `gateway.database`. A batch is stored with its incidents in one transaction,
+before any of it is sent.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
-from sqlalchemy import Engine, Index, MetaData, bindparam, event, func, text, update
+from sqlalchemy import ColumnElement, Insert, func, insert, update
 from sqlalchemy import select as columns
-from sqlalchemy.exc import DBAPIError
-from sqlmodel import Field, Session, SQLModel, col, create_engine, select
+from sqlmodel import Session, SQLModel, col, select
 
-from capsule.batch import BatchFrame
+from capsule.batch import MAX_BATCH_INCIDENTS, BatchFrame
 from capsule.ids import DeviceId, Digest
-from gateway.errors import StoreError
-from gateway.lock import take_lock
+from gateway.database import Database
+from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, Stage
 
-__all__ = ["BatchRow", "DeviceRow", "FrameRow", "IncidentRow", "Records", "Stage", "Store"]
+__all__ = ["BatchRow", "DeviceRow", "ForkRow", "FrameRow", "IncidentRow", "LastFrame", "Records", "Stage", "Store"]
 
-_BUSY_SECONDS = 10
-
-
-class Stage(StrEnum):
-    """Where a batch is on its way: stored here, in a block, in a final block."""
-
-    BUILT = "built"
-    SENT = "sent"
-    ANCHORED = "anchored"
+_INSERT: Final[dict[type[SQLModel], Insert]] = {table: insert(table) for table in (FrameRow, IncidentRow, DeviceRow)}
+_AT_ONCE: Final = 500
+"""values in one IN"""
 
 
-class _Table(SQLModel):
-    """Tables of this store alone, not of whatever else in the process uses SQLModel."""
+@dataclass(frozen=True, slots=True)
+class LastFrame:
+    """The accepted frame of a device with the highest number."""
 
-    metadata = MetaData()
-
-
-class DeviceRow(_Table, table=True):
-    """A device seen here, and the highest frame of it."""
-
-    __tablename__ = "gateway_devices"
-    device: bytes = Field(primary_key=True)
-    first_seen: int
     last_sequence: int
     last_hash: bytes
-
-
-class FrameRow(_Table, table=True):
-    """A frame as received. `number` is the order of arrival; a batch's frames stand in that order.
-
-    Not `accepted`: evidence of a fork, without receipt and batch.
-    """
-
-    __tablename__ = "gateway_frames"
-    __table_args__ = (
-        Index("gateway_frames_accepted", "device", "sequence", unique=True, sqlite_where=text("accepted = 1")),
-        Index("gateway_frames_batch", "batch", "position"),
-    )
-    number: int | None = Field(default=None, primary_key=True)
-    hash: bytes = Field(unique=True)
-    device: bytes
-    sequence: int
-    previous: bytes
-    leaf: bytes
-    mark: str
-    rows: int
-    first_time: float
-    last_time: float
-    received_at: int
-    accepted: bool
-    data: bytes
-    receipt: bytes | None = None
-    batch: int | None = None
-    position: int | None = None
-
-
-class IncidentRow(_Table, table=True):
-    """An incident; `batch` once it is in one."""
-
-    __tablename__ = "gateway_incidents"
-    number: int | None = Field(default=None, primary_key=True)
-    kind: str
-    device: bytes
-    sequence: int
-    last: int
-    evidence: bytes
-    recorded_at: int
-    batch: int | None = Field(default=None, index=True)
-
-
-class BatchRow(_Table, table=True):
-    """A batch and its document (JSON). `anchored_at` is its block's time."""
-
-    __tablename__ = "gateway_batches"
-    number: int = Field(primary_key=True)
-    frames_root: bytes = Field(unique=True)
-    document: bytes
-    built_at: int
-    stage: str = Field(default=Stage.BUILT, index=True)
-    block: int | None = None
-    transaction: bytes | None = None
-    anchored_at: int | None = None
 
 
 class Records:
@@ -117,106 +41,125 @@ class Records:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    # ------------------------------------------------------------------------------------------------- frames in
+
     def add(self, row: SQLModel) -> None:
         self._session.add(row)
 
-    def device(self, device: DeviceId) -> DeviceRow | None:
-        return self._session.get(DeviceRow, bytes(device))
+    def add_all(self, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Inserts rows of frames, incidents or devices at once."""
+        if rows:
+            self._session.connection().execute(_INSERT[table], rows)
+
+    def last_number(self) -> int:
+        """The number of the newest accepted frame; 0 for none."""
+        return self._session.exec(select(func.max(FrameRow.number))).one() or 0
+
+    def last_frames(self, devices: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """Sequence and hash of the highest frame of each of these devices that has any."""
+        found: dict[bytes, tuple[int, bytes]] = {}
+        for some in _slices(devices):
+            newest = (
+                columns(col(FrameRow.number))
+                .where(col(FrameRow.device) == col(DeviceRow.device))
+                .order_by(col(FrameRow.sequence).desc())
+                .limit(1)
+                .correlate(DeviceRow)
+                .scalar_subquery()
+            )
+            numbers = columns(newest).where(col(DeviceRow.device).in_(some))
+            rows = self._session.connection().execute(
+                columns(col(FrameRow.device), col(FrameRow.sequence), col(FrameRow.hash)).where(
+                    col(FrameRow.number).in_(numbers)
+                )
+            )
+            found |= {bytes(device): (sequence, bytes(frame)) for device, sequence, frame in rows}
+        return found
+
+    def device(self, device: DeviceId) -> LastFrame | None:
+        """Where a device's history stands; None where it has none here."""
+        found = self.last_frames((bytes(device),)).get(bytes(device))
+        return None if found is None else LastFrame(*found)
+
+    def known(self, hashes: Sequence[bytes]) -> dict[bytes, FrameRow | ForkRow]:
+        """Those of these frames that are here, accepted or as evidence, by hash."""
+        found: dict[bytes, FrameRow | ForkRow] = {}
+        for some in _slices(hashes):
+            frames = self._session.exec(select(FrameRow).where(col(FrameRow.hash).in_(some))).all()
+            forks = self._session.exec(select(ForkRow).where(col(ForkRow.hash).in_(some))).all()
+            found |= {row.hash: row for row in frames}
+            found |= {row.hash: row for row in forks}
+        return found
 
     def frame(self, frame: Digest) -> FrameRow | None:
-        """A frame by hash, accepted or not."""
+        """An accepted frame by hash."""
         return self._session.exec(select(FrameRow).where(FrameRow.hash == bytes(frame))).one_or_none()
+
+    def fork(self, frame: Digest) -> ForkRow | None:
+        """A frame kept as evidence, by hash."""
+        return self._session.exec(select(ForkRow).where(ForkRow.hash == bytes(frame))).one_or_none()
 
     def frame_at(self, device: DeviceId, sequence: int) -> FrameRow | None:
         """The accepted frame of a device with this number."""
         return self._session.exec(
-            select(FrameRow).where(
-                FrameRow.device == bytes(device), FrameRow.sequence == sequence, col(FrameRow.accepted)
-            )
+            select(FrameRow).where(FrameRow.device == bytes(device), FrameRow.sequence == sequence)
         ).one_or_none()
+
+    # ---------------------------------------------------------------------------------------------------- batches
 
     def frames_waiting(self) -> tuple[int, int | None]:
         """How many accepted frames are in no batch, and when the oldest of them came."""
-        question = select(func.count(), func.min(FrameRow.received_at)).where(
-            col(FrameRow.accepted), col(FrameRow.batch).is_(None)
-        )
-        count, oldest = self._session.exec(question).one()
-        return count, oldest
+        first = self._next_first()
+        waiting = self.last_number() - first + 1
+        oldest = self._session.exec(select(FrameRow.received_at).where(FrameRow.number == first)).one_or_none()
+        return waiting, oldest
 
-    def next_frames(self, limit: int) -> tuple[tuple[int, BatchFrame], ...]:
-        """The oldest accepted frames that are in no batch, with their numbers."""
+    def next_frames(self, limit: int) -> tuple[int, tuple[BatchFrame, ...]]:
+        """The oldest accepted frames that are in no batch, and the number of the first of them."""
+        first = self._next_first()
         question = (
-            columns(*(col(part) for part in (FrameRow.number, FrameRow.device, FrameRow.sequence)))
-            .add_columns(*(col(part) for part in (FrameRow.previous, FrameRow.hash, FrameRow.leaf)))
-            .where(col(FrameRow.accepted), col(FrameRow.batch).is_(None))
+            columns(*(col(part) for part in (FrameRow.device, FrameRow.sequence, FrameRow.previous)))
+            .add_columns(col(FrameRow.hash), col(FrameRow.leaf))
+            .where(col(FrameRow.number) >= first, col(FrameRow.number) < first + limit)
             .order_by(col(FrameRow.number))
-            .limit(limit)
         )
         rows = self._session.connection().execute(question)
-        return tuple(
-            (number, BatchFrame(DeviceId(device), sequence, Digest(previous), Digest(frame), Digest(leaf)))
-            for number, device, sequence, previous, frame, leaf in rows
+        return first, tuple(
+            BatchFrame(DeviceId(device), sequence, Digest(previous), Digest(frame), Digest(leaf))
+            for device, sequence, previous, frame, leaf in rows
         )
 
-    def put_into_batch(self, numbers: Sequence[int], batch: int) -> None:
-        """Gives frames, in this order, their positions in a batch."""
-        change = update(FrameRow).where(col(FrameRow.number) == bindparam("frame"))
+    def _next_first(self) -> int:
+        question = select(BatchRow.first, BatchRow.size).order_by(col(BatchRow.number).desc()).limit(1)
+        last = self._session.exec(question).one_or_none()
+        return 1 if last is None else last[0] + last[1]
+
+    def waiting_incidents(self) -> Sequence[IncidentRow]:
+        """Incidents that are in no batch yet, in the order they were recorded; as many as a batch may have."""
+        question = select(IncidentRow).where(col(IncidentRow.batch).is_(None)).order_by(col(IncidentRow.number))
+        return self._session.exec(question.limit(MAX_BATCH_INCIDENTS)).all()
+
+    def put_into_batch(self, last_incident: int, batch: int) -> None:
+        """Gives waiting incidents, up to the one with this number, to a batch."""
         self._session.connection().execute(
-            change.values(batch=batch, position=bindparam("place")),
-            [{"frame": number, "place": position} for position, number in enumerate(numbers)],
+            update(IncidentRow)
+            .where(col(IncidentRow.batch).is_(None), col(IncidentRow.number) <= last_incident)
+            .values(batch=batch)
         )
 
-    def incidents(self, batch: int | None) -> Sequence[IncidentRow]:
-        """Incidents of a batch, or those that are in none yet, in the order they were recorded."""
-        wanted = col(IncidentRow.batch).is_(None) if batch is None else col(IncidentRow.batch) == batch
-        return self._session.exec(select(IncidentRow).where(wanted).order_by(col(IncidentRow.number))).all()
-
-    def leaves(self, batch: int) -> list[bytes]:
+    def leaves(self, batch: BatchRow) -> list[bytes]:
         """Leaf hashes of a batch's frames in order."""
-        question = select(FrameRow.leaf).where(FrameRow.batch == batch).order_by(col(FrameRow.position))
+        question = select(FrameRow.leaf).where(_in_batch(batch)).order_by(col(FrameRow.number))
         return list(self._session.exec(question))
-
-    def span(self, device: DeviceId, start: float | None, end: float | None) -> tuple[int, int | None, int | None]:
-        """Count, first and last sequence of a device's accepted frames with rows in start..end (unix seconds)."""
-        question = select(func.count(), func.min(FrameRow.sequence), func.max(FrameRow.sequence)).where(
-            FrameRow.device == bytes(device), col(FrameRow.accepted)
-        )
-        if start is not None:
-            question = question.where(FrameRow.last_time >= start)
-        if end is not None:
-            question = question.where(FrameRow.first_time < end)
-        return self._session.exec(question).one()
-
-    def frames_between(self, device: DeviceId, first: int, last: int) -> Iterator[FrameRow]:
-        """A device's accepted frames by sequence, read as they are asked for."""
-        question = (
-            select(FrameRow)
-            .where(
-                FrameRow.device == bytes(device),
-                col(FrameRow.accepted),
-                FrameRow.sequence >= first,
-                FrameRow.sequence <= last,
-            )
-            .order_by(col(FrameRow.sequence))
-            .execution_options(yield_per=64)
-        )
-        yield from self._session.exec(question)
-
-    def places(self, device: DeviceId, first: int, last: int) -> Sequence[tuple[int, int | None, int]]:
-        """Sequence, batch and number of rows of a device's accepted frames, by sequence."""
-        return self._session.exec(
-            select(FrameRow.sequence, FrameRow.batch, FrameRow.rows)
-            .where(
-                FrameRow.device == bytes(device),
-                col(FrameRow.accepted),
-                FrameRow.sequence >= first,
-                FrameRow.sequence <= last,
-            )
-            .order_by(col(FrameRow.sequence))
-        ).all()
 
     def batch(self, number: int) -> BatchRow | None:
         return self._session.get(BatchRow, number)
+
+    def batch_of(self, frame: int) -> BatchRow | None:
+        """The batch that holds the frame with this number."""
+        question = select(BatchRow).where(BatchRow.first <= frame).order_by(col(BatchRow.first).desc()).limit(1)
+        row = self._session.exec(question).one_or_none()
+        return row if row is not None and frame < row.first + row.size else None
 
     def batch_with(self, frames_root: Digest) -> BatchRow | None:
         return self._session.exec(select(BatchRow).where(BatchRow.frames_root == bytes(frames_root))).one_or_none()
@@ -230,30 +173,53 @@ class Records:
             select(BatchRow).where(col(BatchRow.stage).in_(stages)).order_by(col(BatchRow.number))
         ).all()
 
+    # -------------------------------------------------------------------------------------------------------- out
+
+    def span(self, device: DeviceId, start: float | None, end: float | None) -> tuple[int, int | None, int | None]:
+        """Count, first and last sequence of a device's accepted frames with rows in start..end (unix seconds)."""
+        question = select(func.count(), func.min(FrameRow.sequence), func.max(FrameRow.sequence)).where(
+            FrameRow.device == bytes(device)
+        )
+        if start is not None:
+            question = question.where(FrameRow.last_time >= start)
+        if end is not None:
+            question = question.where(FrameRow.first_time < end)
+        return self._session.exec(question).one()
+
+    def frames_between(self, device: DeviceId, first: int, last: int) -> Iterator[FrameRow]:
+        """A device's accepted frames by sequence, read as they are asked for."""
+        question = select(FrameRow).where(FrameRow.device == bytes(device), _between(first, last))
+        yield from self._session.exec(question.order_by(col(FrameRow.sequence)).execution_options(yield_per=64))
+
+    def places(self, device: DeviceId, first: int, last: int) -> Sequence[tuple[int, int, int]]:
+        """Sequence, number and count of rows of a device's accepted frames, by sequence."""
+        return self._session.exec(
+            select(FrameRow.sequence, FrameRow.number, FrameRow.rows)
+            .where(FrameRow.device == bytes(device), _between(first, last))
+            .order_by(col(FrameRow.sequence))
+        ).all()
+
+    def batches_between(self, first: int, last: int) -> Sequence[BatchRow]:
+        """The batches that hold frames numbered from `first` to `last`, by number."""
+        return self._session.exec(
+            select(BatchRow)
+            .where(BatchRow.first <= last, col(BatchRow.first) + col(BatchRow.size) > first)
+            .order_by(col(BatchRow.number))
+        ).all()
+
     def count(self, table: type[SQLModel]) -> int:
         return self._session.exec(select(func.count()).select_from(table)).one()
 
 
 class Store:
-    """The database file at `path`, opened by this process alone."""
+    """The database at a SQLAlchemy URL, opened by this process alone."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises StoreLockedError when another process has it, StoreError when it can't be opened."""
-        self._lock_file = take_lock(path)
-        self._turn = threading.Lock()
-        try:
-            self._engine = _engine(path)
-            with _translated():
-                _Table.metadata.create_all(self._engine)
-        except BaseException:
-            os.close(self._lock_file)
-            raise
+    def __init__(self, url: str) -> None:
+        """Raises StoreLockedError when another process has it, StoreError when it can't be opened, SettingsError."""
+        self._database = Database(url)
 
     def close(self) -> None:
-        self._engine.dispose()
-        if self._lock_file >= 0:
-            os.close(self._lock_file)
-            self._lock_file = -1
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -261,33 +227,32 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def generation(self) -> int:
+        """While it stays the same, nobody but this object changed the database."""
+        return self._database.generation
+
     @contextmanager
     def writing(self) -> Iterator[Records]:
         """A transaction: committed and on disk when the block ends, undone when it raises."""
-        with self._turn, _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with self._database.writing() as session:
             yield Records(session)
 
     @contextmanager
     def reading(self) -> Iterator[Records]:
         """A look at what is committed."""
-        with _translated(), Session(self._engine, expire_on_commit=False) as session:
+        with self._database.reading() as session:
             yield Records(session)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as exc:
-        raise StoreError(f"the gateway's database failed: {exc.orig}") from exc
+def _between(first: int, last: int) -> ColumnElement[bool]:
+    return col(FrameRow.sequence).between(first, last)
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+def _in_batch(batch: BatchRow) -> ColumnElement[bool]:
+    return col(FrameRow.number).between(batch.first, batch.first + batch.size - 1)
 
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
 
-    return engine
+def _slices(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for at in range(0, len(values), _AT_ONCE):
+        yield values[at : at + _AT_ONCE]
