@@ -68,7 +68,7 @@ class StreamOpener(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not self._opened and not self._ended:
             self._pull()
         size = min(len(buffer), len(self._opened))

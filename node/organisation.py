@@ -2,17 +2,20 @@
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 from capsule.box_statement import box_key_statement
 from capsule.ids import Bytes32
 from contracts.errors import RevertedError
 from node.access import Access
+from node.backup import write_backup
 from node.catalogue import Catalogue
 from node.compute import Compute, Progress
 from node.context import Context
 from node.custody import Custody, Decided
 from node.errors import KeystoreError
 from node.ordering import Ordering
+from node.rotation import Forgotten, Rotated, Rotation
 
 __all__ = ["Node", "Work"]
 
@@ -35,13 +38,17 @@ class Node:
         self.access = Access(context)
         self.ordering = Ordering(context)
         self.compute = Compute(context)
+        self._rotation = Rotation(context)
         self._turn = threading.Lock()
 
     def announce(self, endpoint: str) -> None:
-        """Sets this organisation's keys and endpoint on chain, where they are not there yet.
+        """Sets this organisation's keys and endpoint on chain, where they are not there yet; ends a rotation that was
+        begun.
 
         Raises KeystoreError when the chain has other keys than this home: those are for a person to rotate.
         """
+        with self._turn:
+            self._rotation.resume()
         context = self.context
         participants = context.ledger.participants
         signer, box = context.keystore.signer, context.keystore.box
@@ -52,14 +59,35 @@ class Node:
             participants.set_endpoint(endpoint)
 
     def work(self) -> Work:
-        """One round: decide on open uses as a holder, move runs on as a compute node."""
+        """One round: decide on open uses as a holder, move runs on as a compute node.
+
+        A rotation that was begun comes first: what is signed now must be under the keys that the chain has.
+        """
         with self._turn:
+            self._rotation.resume()
             try:
                 decided = self.custody.decide_open_uses()
             finally:
                 # what stops this holder's decisions must not stop this compute node's runs
                 progress = self.compute.advance()
             return Work(decided, progress)
+
+    def rotate_keys(
+        self, *, suite: int | None = None, distrusted_from: int = 0, again: bool = False, keys_lost: bool = False
+    ) -> Rotated:
+        """Replaces the signing key and the box key, between two rounds of work. See `Rotation.rotate`."""
+        with self._turn:
+            return self._rotation.rotate(suite=suite, distrusted_from=distrusted_from, again=again, keys_lost=keys_lost)
+
+    def forget_former_keys(self, keep_seconds: int) -> Forgotten:
+        """Drops box keys that were replaced long ago. See `Rotation.forget_former`."""
+        with self._turn:
+            return self._rotation.forget_former(keep_seconds)
+
+    def back_up(self, path: Path) -> None:
+        """Writes this home's keys, settings and database to one encrypted file. See `write_backup`."""
+        with self._turn:
+            write_backup(self.context, path)
 
     def _has_keys(self) -> bool:
         context = self.context

@@ -27,6 +27,7 @@ from node.catalogue import CustodyPlan, Offering
 from node.custody import SharePackage
 from node.errors import InputRefusedError, NodeError, RefusedError, UnknownError
 from node.intake import read_plaintext
+from node.keyring_service import keyring_routes
 from node.organisation import Node
 from node.problems import Problem, problem_of
 from node.schemas import (
@@ -79,6 +80,7 @@ def build_app(node: Node, token: str) -> FastAPI:
     _peer_routes(app, node)
     _provider_routes(app, node, operator)
     _access_routes(app, node, operator)
+    keyring_routes(app, node, operator)
     for kind in (CapsuleError, LedgerError, NodeError):
         app.add_exception_handler(kind, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

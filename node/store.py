@@ -223,6 +223,17 @@ class Store:
         except SQLAlchemyError as error:
             raise StoreError(self._path) from error
 
+    def renew_shares(self, renewed: Callable[[bytes], bytes]) -> None:
+        """Passes every share at rest, and every list of a deal's shares, through `renewed`; all or none."""
+        with self._session() as session:
+            # before the first read, so that nobody writes a row between its reading and its writing
+            session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            for held in session.exec(select(HeldShareRow).where(func.length(HeldShareRow.sealed) > 0)):
+                held.sealed = renewed(held.sealed)
+            for offering in session.exec(select(OfferingRow).where(func.length(OfferingRow.shares) > 0)):
+                offering.shares = renewed(offering.shares)
+            session.commit()
+
     def forget_share(self, deal: Bytes32) -> None:
         """Deletes the share held under a deal, if there is one."""
         with self._session() as session:

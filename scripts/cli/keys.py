@@ -1,0 +1,110 @@
+"""dataspace org: rotating keys, changing the passphrase, backup and restore."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.backup import restore_backup
+from node.errors import InputRefusedError
+from scripts.cli.console import (
+    HomeOption,
+    JsonOption,
+    PassphraseFileOption,
+    node_client,
+    passphrase,
+    show,
+    told,
+)
+from scripts.composition import open_home
+
+__all__ = ["backup", "change_passphrase", "forget_former_keys", "restore", "rotate_keys"]
+
+DEFAULT_HOME = Path(".dataspace")
+SECONDS_PER_DAY = 86_400
+KEEP_DAYS = 30
+
+
+def rotate_keys(
+    distrusted_from: Annotated[
+        str, typer.Option(help="For stolen keys: when it began, ISO 8601 or unix seconds; nothing later counts.")
+    ] = "",
+    suite: Annotated[int | None, typer.Option(help="Of the new signing key: 1 is Ed25519, 2 is SM2.")] = None,
+    again: Annotated[bool, typer.Option(help="Also within an hour of the last rotation.")] = False,
+    keys_lost: Annotated[bool, typer.Option(help="The chain has keys that this home does not have any more.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace this organisation's signing and box keys; what rests sealed is sealed anew. Stopped, run it again."""
+    with told():
+        body: dict[str, Any] = {"again": again, "keys_lost": keys_lost, "distrusted_from": _time(distrusted_from)}
+        if suite is not None:
+            body["suite"] = suite
+        with node_client(home, passphrase_file) as node:
+            show(node.ask("POST", "/v1/organisation/keys/rotate", body), as_json)
+
+
+def forget_former_keys(
+    keep_days: Annotated[
+        int, typer.Option("--keep-former-days", min=0, help="Box keys replaced within so many days stay.")
+    ] = KEEP_DAYS,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Drop box keys that were replaced long ago; a share sealed to one of them and delivered later opens no more."""
+    with node_client(home, passphrase_file) as node:
+        body = {"keep_seconds": keep_days * SECONDS_PER_DAY}
+        show(node.ask("POST", "/v1/organisation/keys/forget", body), as_json)
+
+
+def change_passphrase(
+    new_passphrase_file: Annotated[Path | None, typer.Option(help="File whose first line is the new one.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put this home's keys under another passphrase. Older backups still open with the older one."""
+    with told(), open_home(home, passphrase(passphrase_file)) as opened:
+        if new_passphrase_file is not None:
+            new = passphrase(new_passphrase_file)
+        else:
+            new = str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True))
+        opened.keystore.change_passphrase(new)
+        show({"home": str(home), "account": str(opened.keystore.account.address)}, as_json)
+
+
+def backup(
+    out: Annotated[Path, typer.Option(help="File to write; this home's passphrase opens it.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write keys, settings and database to one encrypted file, also while the service runs."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("POST", "/v1/organisation/backup", {"path": str(out.absolute())}), as_json)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="What 'org backup' wrote.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a home from a backup, in a new folder. Never let two copies of one home run at once."""
+    with told():
+        account = restore_backup(file, passphrase(passphrase_file), home)
+        show({"home": str(home), "account": str(account)}, as_json)
+
+
+def _time(text: str) -> int:
+    """Unix seconds; empty is 0. A time without a zone is UTC."""
+    if not text or text.isdecimal():
+        return int(text or 0)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputRefusedError(f"{text!r} is no time; write ISO 8601 or unix seconds") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
