@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from capsule.signature import ED25519
 from node.errors import InputRefusedError
 from scripts.cli.console import HomeOption, JsonOption, out, show, told
 from scripts.cli.exits import EXIT_FINDINGS
@@ -20,6 +21,9 @@ def demo(
         Path | None, typer.Option(help="CSV: first column time, others numeric. Without it, a simulated station.")
     ] = None,
     attack: Annotated[str, typer.Option(help="One dishonest party, by the attack's name; 'all' for every one.")] = "",
+    suite: Annotated[
+        int, typer.Option(min=1, max=2, help="What all organisations and the device sign under: 1 Ed25519, 2 SM2.")
+    ] = ED25519,
     home: HomeOption = Path(".dataspace"),
     as_json: JsonOption = False,
 ) -> None:
@@ -27,11 +31,11 @@ def demo(
     with told():
         teller = Teller(None if as_json else out)
         if attack == "all":
-            ok = _all(home, readings, as_json)
+            ok = _all(home, readings, suite, as_json)
         elif attack:
             if attack not in ATTACKS:
                 raise InputRefusedError(f"there is no attack '{attack}'; choose of {', '.join(ATTACKS)}, or all")
-            outcome = run_attack(ATTACKS[attack], home, readings, teller)
+            outcome = run_attack(ATTACKS[attack], home, readings, teller, suite)
             ok = outcome.ok
             show(
                 outcome.content,
@@ -39,19 +43,19 @@ def demo(
                 lambda: teller.say("caught 已识破" if ok else f"UNSEEN 未识破: {outcome.content['unseen']}"),
             )
         else:
-            outcome = run_trip(home, readings, teller)
+            outcome = run_trip(home, readings, teller, suite)
             ok = outcome.ok
             show(outcome.content, as_json, lambda: teller.say("\nok 完成" if ok else "\nfindings 有发现"))
     if not ok:
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _all(home: Path, readings: Path | None, as_json: bool) -> bool:
+def _all(home: Path, readings: Path | None, suite: int, as_json: bool) -> bool:
     """Every attack in a world of its own; a table at the end."""
     table = Table("attack", "group", "what 攻击", "caught 结果", title="attacks 攻击")
     results = []
     for attack in ATTACKS.values():
-        outcome = run_attack(attack, home, readings, Teller(None))
+        outcome = run_attack(attack, home, readings, Teller(None), suite)
         content = outcome.content
         results.append(content)
         table.add_row(attack.name, attack.group, f"{attack.english}\n{attack.chinese}", _caught(content))

@@ -9,7 +9,7 @@ from audit.device_statement import DeviceStatement
 from capsule.frame import Mark
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import DeviceId, Digest
-from capsule.signature import Ed25519Signer, Signer
+from capsule.signature import Signer, new_secret, signer_from_secret
 from capsule.thing import STORAGE_STATION, STORAGE_STATION_SIMULATOR
 from gateway.agent import Agent
 from gateway.anchoring import AnchoredBatch
@@ -45,9 +45,14 @@ class Fleet:
         self._stack = ExitStack()
         world.on_close(self._stack.close)
         self.device = DeviceId(secrets.token_bytes(32))
-        self.signer: Signer = Ed25519Signer.generate(secrets.token_bytes)
+        self.signer = self.draw_signer()
         self.gateway = self.open_gateway(world["gateway"])
         self.agent = self.open_agent("device.db", self.signer)
+
+    def draw_signer(self) -> Signer:
+        """A fresh key of the world's suite."""
+        suite = self._world.suite
+        return signer_from_secret(suite, new_secret(suite, secrets.token_bytes), secrets.token_bytes)
 
     def open_gateway(self, member: Member) -> Gateway:
         """A gateway on a member's home, behind its host name."""

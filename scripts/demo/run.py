@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capsule.signature import ED25519
 from gateway.station import simulate_station, write_readings
 from node.home import write_whole
 from scripts.composition import now
@@ -38,9 +39,10 @@ class Outcome:
     content: dict[str, Any]
 
 
-def run_trip(home: Path, csv: Path | None, teller: Teller) -> Outcome:
-    """The eight steps. `csv` None: a simulated day of a storage station."""
-    with _trip(home, csv, DEMO_ROWS) as trip:
+def run_trip(home: Path, csv: Path | None, teller: Teller, suite: int = ED25519) -> Outcome:
+    """The eight steps. `csv` None: a simulated day of a storage station. `suite`: what all organisations and the device
+    sign under."""
+    with _trip(home, csv, DEMO_ROWS, suite) as trip:
         source = "SIMULATED readings 模拟数据" if trip.readings.simulated else "readings 数据"
         teller.say(f"{source}: {trip.readings.path}\nhome 目录: {trip.world.home}")
         _tell(trip, teller)
@@ -48,10 +50,10 @@ def run_trip(home: Path, csv: Path | None, teller: Teller) -> Outcome:
     return Outcome(bool(content["ok"]), content)
 
 
-def run_attack(attack: Attack, home: Path, csv: Path | None, teller: Teller) -> Outcome:
+def run_attack(attack: Attack, home: Path, csv: Path | None, teller: Teller, suite: int = ED25519) -> Outcome:
     """The same trip with one dishonest party. `ok` when it was caught for its own reason."""
     teller.say(f"{attack.name}: {attack.english} {attack.chinese}")
-    with _trip(home, csv, ATTACK_ROWS) as trip:
+    with _trip(home, csv, ATTACK_ROWS, suite) as trip:
         content: dict[str, Any] = {"ok": False, "attack": attack.name}
         try:
             caught = attack.run(trip)
@@ -65,11 +67,11 @@ def run_attack(attack: Attack, home: Path, csv: Path | None, teller: Teller) -> 
 
 
 @contextmanager
-def _trip(home: Path, csv: Path | None, simulated_rows: int) -> Iterator[Trip]:
+def _trip(home: Path, csv: Path | None, simulated_rows: int, suite: int) -> Iterator[Trip]:
     """A fresh world under `home`, and a trip through it."""
     folder = home / f"demo-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     readings = _readings(csv) if csv else None
-    with build_world(folder) as world:
+    with build_world(folder, suite=suite) as world:
         trip = Trip(world, readings or _simulated(folder / "station.csv", simulated_rows))
         yield trip
 

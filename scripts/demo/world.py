@@ -12,7 +12,7 @@ import httpx
 
 from capsule.digest import document_digest
 from capsule.ids import Address, Uscc
-from capsule.signature import PublicKey
+from capsule.signature import ED25519, PublicKey
 from contracts.account import Account
 from contracts.chain import Chain
 from contracts.deploy import deploy
@@ -63,13 +63,20 @@ class Member:
 
 
 class World:
-    """All members, the operator's ledger, and the chain."""
+    """All members, the operator's ledger, and the chain. All sign under one suite."""
 
     def __init__(
-        self, home: Path, chain: EmbeddedChain, operator: Account, directory: Address, clock: Callable[[], int]
+        self,
+        home: Path,
+        chain: EmbeddedChain,
+        operator: Account,
+        directory: Address,
+        clock: Callable[[], int],
+        suite: int = ED25519,
     ) -> None:
         self.home = home
         self.clock = clock
+        self.suite = suite
         self.chain = chain
         self.directory = directory
         self.operator = Ledger.connect(chain, directory, operator, None)
@@ -98,7 +105,7 @@ class World:
         """Makes an organisation's home and node. It is not admitted yet."""
         settings = Settings(endpoint=f"http://{name}.demo", trust_single_endpoint=True)
         home = self._stack.enter_context(Home(self.home / name))
-        keystore = create_keystore(home.keystore_file, secrets.token_urlsafe(16), secrets.token_bytes)
+        keystore = create_keystore(home.keystore_file, secrets.token_urlsafe(16), secrets.token_bytes, self.suite)
         ledger = Ledger.connect(self.chain, self.directory, keystore.account, None)
         node = build_node(Opened(home, settings, keystore), ledger, self.client, self.clock)
         self._stack.callback(node.context.store.close)
@@ -133,12 +140,12 @@ class World:
 
 
 @contextmanager
-def build_world(home: Path, clock: Callable[[], int] = now) -> Iterator[World]:
-    """A fresh chain with its contracts, and eight members that are not admitted yet; all share one clock."""
+def build_world(home: Path, clock: Callable[[], int] = now, suite: int = ED25519) -> Iterator[World]:
+    """A fresh chain with its contracts, and eight members that are not admitted yet; all share one clock and suite."""
     home.mkdir(parents=True, exist_ok=False, mode=0o700)
     with EmbeddedChain.open(home / "chain", clock=clock) as chain:
         directory = deploy(chain, chain.faucet, confirmations=0, finalized_tag=False)
-        world = World(home, chain, chain.faucet, directory, clock)
+        world = World(home, chain, chain.faucet, directory, clock, suite)
         try:
             for name in ROLES:
                 world.join(name)

@@ -1,12 +1,10 @@
 """Attacks on devices and their frames."""
 
-import secrets
-
 from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, sign_frame
 from capsule.frame_receipt import FrameReceipt, sign_frame_receipt
 from capsule.ids import Digest
 from capsule.senml import Row
-from capsule.signature import Ed25519Signer, Signer
+from capsule.signature import Signer
 from scripts.composition import now
 from scripts.demo.attacks.catalogue import Attack, Caught, Stopped, UnseenError, found, stopped
 from scripts.demo.trip import Trip
@@ -20,8 +18,7 @@ DAY_SECONDS = 86_400
 def forged_frame(trip: Trip) -> Caught:
     trip.admit()
     trip.enroll()
-    forger = Ed25519Signer.generate(secrets.token_bytes)
-    forged = _frame(trip, forger, 1, FIRST_PREVIOUS)
+    forged = _frame(trip, trip.fleet.draw_signer(), 1, FIRST_PREVIOUS)
     return stopped(3, "gateway", "VerificationError", lambda: trip.fleet.gateway.ingest(forged))
 
 
