@@ -10,6 +10,7 @@ from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Absent, Papers
 from audit.picture import Closing, Deal, Decision, Opening, State, Use, Version
+from audit.rules.participants import signing_key_at
 from audit.rules.quorum import quorum
 from audit.rules.results import failure_stated
 from capsule.accusation import Accusation
@@ -19,7 +20,6 @@ from capsule.decision import REFUSED, RELEASED, SignedDecision, verify_decision
 from capsule.errors import CapsuleError, InputError, ShareError
 from capsule.receipt import SignedReceipt
 from capsule.share import ReleaseContext, open_release
-from capsule.signature import PublicKey
 
 __all__ = [
     "capsule_borrowed",
@@ -410,12 +410,8 @@ def _decision_reason(state: State, subject: Subject, deal: Deal, done: Decision,
     fields = [name for name, (written, known) in stated.items() if written != known]
     if fields:
         return f"it says otherwise in {', '.join(fields)}"
-    who = state.participants.get(done.holder)
-    keys = None if who is None else who.keys_at(done.place)
-    if keys is None:
-        return "its holder had no signing key"
     try:
-        verify_decision(paper, PublicKey(keys.suite, keys.signing_key), state.identity.domain)
+        verify_decision(paper, signing_key_at(state, done.holder, done.place), state.identity.domain)
     except CapsuleError as exc:
         return str(exc)
     return ""

@@ -178,9 +178,17 @@ def _receipts(state: State, papers: Papers) -> Iterator[FrameReceipt]:
 
 
 def _verified(state: State, signed: SignedFrameReceipt) -> FrameReceipt | None:
-    """None for a receipt that no key of its gateway signed: it accuses nobody."""
+    """None for a receipt that no key of its gateway signed, or one that was replaced or is distrusted by the time that
+    it states: it accuses nobody.
+    """
     who = state.participants.get(signed.receipt.gateway)
-    for keys in () if who is None else who.keys:
+    every = () if who is None else who.keys
+    for keys, following in zip(every, (*every[1:], None), strict=True):
+        received = signed.receipt.received_at
+        if following is not None and received > following.since.time:
+            continue
+        if keys.distrusted_from and received >= keys.distrusted_from:
+            continue
         try:
             return verify_frame_receipt(signed, PublicKey(keys.suite, keys.signing_key), state.identity.domain)
         except CapsuleError:

@@ -11,12 +11,18 @@ from audit.findings import Finding, Subject, found
 from audit.papers import Papers
 from audit.picture import Request, State
 from capsule.box_statement import box_key_statement
-from capsule.errors import CapsuleError
+from capsule.errors import CapsuleError, VerificationError
 from capsule.ids import Address, Digest, FleetId
 from capsule.signature import PublicKey
 from contracts.roles import Role, role_names
 
-__all__ = ["acted_while_paused", "box_key_signature_invalid", "log_head_discontinuity", "participant_inactive_acted"]
+__all__ = [
+    "acted_while_paused",
+    "box_key_signature_invalid",
+    "log_head_discontinuity",
+    "participant_inactive_acted",
+    "signing_key_at",
+]
 
 _ANY: Final = Role(0)
 _NO_FLEET: Final = FleetId(bytes(32))
@@ -29,6 +35,21 @@ class _Act:
     role: Role
     event: str
     place: Place
+
+
+def signing_key_at(state: State, account: Address, place: Place) -> PublicKey:
+    """The key under which a paper counts whose digest the chain fixed at `place`; never the current one (DESIGN 3).
+
+    Raises VerificationError where the account had none, or where all under it is distrusted by the time of `place`;
+    InputError for a key that is none.
+    """
+    who = state.participants.get(account)
+    keys = None if who is None else who.keys_at(place)
+    if keys is None:
+        raise VerificationError("it had no signing key")
+    if keys.distrusted_from and place.time >= keys.distrusted_from:
+        raise VerificationError(f"its key is distrusted from {keys.distrusted_from} on")
+    return PublicKey(keys.suite, keys.signing_key)
 
 
 def participant_inactive_acted(state: State, papers: Papers) -> Iterator[Finding]:

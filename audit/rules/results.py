@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from audit.findings import Finding, Subject, found
 from audit.papers import Odd, Papers
 from audit.picture import Closing, State, Use
+from audit.rules.participants import signing_key_at
 from capsule.errors import CapsuleError
 from capsule.receipt import (
     FAILURES,
@@ -18,7 +19,6 @@ from capsule.receipt import (
     SourceVerdict,
     verify_receipt,
 )
-from capsule.signature import PublicKey
 
 __all__ = [
     "capsule_root_mismatch",
@@ -67,14 +67,9 @@ def failure_stated(state: State, use: Use, closing: Closing, signed: SignedRecei
 
 
 def _signature_reason(state: State, use: Use, closing: Closing, signed: SignedReceipt) -> str:
-    who = state.participants.get(use.order.compute_node)
-    keys = None if who is None else who.keys_at(closing.place)
-    if keys is None:
-        return "it had no signing key"
-    if keys.distrusted_from and signed.receipt.closed_at >= keys.distrusted_from:
-        return f"its key is distrusted from {keys.distrusted_from} on"
     try:
-        verify_receipt(signed, PublicKey(keys.suite, keys.signing_key), state.identity.domain)
+        key = signing_key_at(state, use.order.compute_node, closing.place)
+        verify_receipt(signed, key, state.identity.domain)
     except CapsuleError as exc:
         return str(exc)
     return ""
