@@ -2,13 +2,13 @@
 
 The data key lives only inside `seal`: when it returns, the capsule is a whole file and the key is split, each share
 sealed to its holder. What then goes on chain is done stage by stage, each stage once, so that `finish` resumes after
-a crash.
+a crash. A new deal of a capsule and a rebound capsule (`node.dealing`) go through the same stages.
 """
 
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,26 +17,30 @@ from capsule import canonical
 from capsule.batch import BatchRef
 from capsule.box_statement import box_key_statement
 from capsule.canonical import Json
-from capsule.deal import Deal, DealHolder, blind
+from capsule.deal import Deal
+from capsule.dealing import DealPlan, deal_key
 from capsule.digest import document_digest
 from capsule.errors import CapsuleError
+from capsule.header import Header
 from capsule.ids import Address, AssetId, DeviceId, Digest
-from capsule.key import DataKey, deal_parts
+from capsule.key import DataKey
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.sealing import Sealed, SealPlan, seal
-from capsule.share import ShareSecret, seal_share
+from capsule.share import seal_share
 from capsule.signature import PublicKey
 from contracts.errors import RevertedError
 from contracts.events import AssetRegistered
+from contracts.structs import Asset
 from node.context import Context
 from node.custody import Custody, SharePackage
 from node.errors import InputRefusedError, PeerError, RefusedError, StoreError, UnknownError
+from node.holding import is_for
 from node.home import PART, create_whole, move_whole
-from node.store import OfferingRow
+from node.store import DealingRow, OfferingRow
 
 __all__ = ["Catalogue", "CustodyPlan", "Offering", "Plaintext"]
 
-STAGES = ("sealed", "published", "dealt", "delivered")
+SEALED, PUBLISHED, DEALT, DELIVERED = "sealed", "published", "dealt", "delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +103,9 @@ class Catalogue:
         RefusedError for one without a trustworthy box key, HomeError for a full disk; then nothing was written.
         """
         context = self._context
-        compiled = self._check(policy, custody)
-        if compiled.holder.asset not in (None, asset):
-            raise InputRefusedError(f"the policy is for the asset {compiled.holder.asset}, not for {asset}")
-        known = context.ledger.assets.asset_of(asset)
-        if known.provider != context.account:
-            raise UnknownError("asset of this provider", str(asset))
-        if known.retired:
-            raise InputRefusedError(f"the asset {asset} is retired; register another")
-        version = known.versions + 1
-        boxes = self._box_keys(custody.custodians)
+        compiled = self.check(asset, policy, custody)
+        version = self.own_asset(asset).versions + 1
+        boxes = self.box_keys(custody.custodians)
         data_key = DataKey.generate(context.entropy)
         plan = SealPlan(
             asset=asset,
@@ -121,18 +118,37 @@ class Catalogue:
             provider=context.account,
             sealed_at=context.clock(),
         )
-        draft = context.home.folder("capsules") / f".{context.entropy(8).hex()}{PART}"
-        with contextlib.ExitStack() as stack:
-            stack.callback(draft.unlink, missing_ok=True)
+        with self.draft() as draft:
             with create_whole(draft) as sink:
                 signer, domain = context.keystore.signer, context.ledger.domain
                 workers = os.cpu_count() or 1
                 sealed = seal(plaintext.stream, sink, plan, signer, data_key, domain, context.entropy, workers=workers)
-            deal, shares = self._split(data_key, sealed, version, compiled, custody, boxes)
-            return self._keep(draft, sealed, policy, deal, shares)
+            deal, shares = self.split(data_key, sealed.header, sealed.root, version, 1, compiled, custody, boxes)
+            return self.keep(draft, sealed, policy, deal, shares)
 
-    def _check(self, policy: Json, custody: CustodyPlan) -> Compiled:
-        """What the policy means, once it can be enforced and the custodians fit it."""
+    def own_asset(self, asset: AssetId) -> Asset:
+        """An asset of this provider that is still offered; UnknownError or InputRefusedError for any other."""
+        known = self._context.ledger.assets.asset_of(asset)
+        if known.provider != self._context.account:
+            raise UnknownError("asset of this provider", str(asset))
+        if known.retired:
+            raise InputRefusedError(f"the asset {asset} is retired; register another")
+        return known
+
+    @contextlib.contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A place for a capsule that has no name yet; what is left there at the end is cleared away."""
+        draft = self._context.home.folder("capsules") / f".{self._context.entropy(8).hex()}{PART}"
+        try:
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def check(self, asset: AssetId, policy: Json, custody: CustodyPlan) -> Compiled:
+        """What a policy means, once it can be enforced, is for this asset, and the custodians fit it.
+
+        Raises PolicyError or InputRefusedError.
+        """
         compiled = compile_policy(policy)
         custodians, terms = custody.custodians, compiled.terms
         if len({*custodians, self._context.account}) != len(custodians) + 1:
@@ -145,10 +161,14 @@ class Catalogue:
         strangers = [str(one) for one in custodians if terms.holders and one not in terms.holders]
         if strangers:
             raise InputRefusedError(f"the policy does not allow the custodian {', '.join(strangers)}")
+        if not is_for(compiled, asset):
+            raise InputRefusedError(f"the policy is for the asset {compiled.holder.asset}, not for {asset}")
         return compiled
 
-    def _keep(self, draft: Path, sealed: Sealed, policy: Json, deal: Deal, shares: list[Json]) -> Offering:
-        """The capsule under its root and its offering, both or none."""
+    def keep(
+        self, draft: Path, sealed: Sealed, policy: Json, deal: Deal, shares: list[Json], *rows: DealingRow
+    ) -> Offering:
+        """The capsule under its root and its offering, with the `rows` that led to it: all or none."""
         store = self._context.store
         header = sealed.header
         salt = self._context.entropy(32).hex()
@@ -157,7 +177,7 @@ class Catalogue:
         row = OfferingRow(
             capsule_root=str(sealed.root),
             asset=str(deal.asset),
-            stage=STAGES[0],
+            stage=SEALED,
             policy=str(deal.policy_hash),
             metadata_hash=str(metadata_hash),
             capsule_size=sealed.size,
@@ -173,11 +193,19 @@ class Catalogue:
                 store.document_row("deal", deal.hash, deal.to_json()),
                 store.document_row("metadata", metadata_hash, metadata),
                 row,
+                *rows,
             )
         except StoreError:
             capsule.unlink(missing_ok=True)
             raise
         return _offering(row, capsule)
+
+    def keep_deal(self, capsule_root: Digest, deal: Deal, shares: list[Json], *rows: DealingRow) -> None:
+        """A new deal in the place of an offering's older one, with the `rows` that led to it: all or none."""
+        store = self._context.store
+        row = self._row(capsule_root)
+        row.stage, row.deal, row.shares = PUBLISHED, str(deal.hash), canonical.encode(shares)
+        store.save(store.document_row("deal", deal.hash, deal.to_json()), row, *rows)
 
     def finish(self, capsule_root: Digest) -> Offering:
         """Takes a sealed offering through publishing, dealing and delivery, from the stage that it has reached.
@@ -190,14 +218,12 @@ class Catalogue:
 
     def _finish(self, capsule_root: Digest) -> Offering:
         context = self._context
-        row = context.store.offering(capsule_root)
-        if row is None:
-            raise UnknownError("offering", str(capsule_root))
-        deal = Deal.from_json(self._document("deal", Digest.parse(row.deal)))
-        policy = self._document("policy", Digest.parse(row.policy))
+        row = self._row(capsule_root)
+        deal = self.deal(Digest.parse(row.deal))
+        policy = self.policy(Digest.parse(row.policy))
         compiled = compile_policy(policy)
         assets = context.ledger.assets
-        if row.stage == "sealed":
+        if row.stage == SEALED:
             if assets.asset_of(deal.asset).versions < deal.version:
                 assets.publish(
                     deal.asset,
@@ -209,8 +235,8 @@ class Catalogue:
                 )
             if assets.version_of(deal.asset, deal.version).capsule_root != capsule_root:
                 raise InputRefusedError(f"version {deal.version} is another capsule by now; seal this one again")
-            row = self._advance(row, "published")
-        if row.stage == "published":
+            row = self._advance(row, PUBLISHED)
+        if row.stage == PUBLISHED:
             if assets.version_of(deal.asset, deal.version).deals < deal.number:
                 holders = tuple(holder.account for holder in deal.holders)
                 transaction = assets.deal(
@@ -219,10 +245,10 @@ class Catalogue:
                 context.ledger.wait_final(transaction)
             if assets.deal_of(deal.asset, deal.version, deal.number).deal_hash != deal.hash:
                 raise InputRefusedError(f"deal {deal.number} of this version is another one by now; seal it again")
-            row = self._advance(row, "dealt")
-        if row.stage == "dealt":
+            row = self._advance(row, DEALT)
+        if row.stage == DEALT:
             self._deliver(deal, policy, canonical.decode(row.shares))
-            row = self._advance(row, "delivered")
+            row = self._advance(row, DELIVERED)
         return _offering(row, self.capsule_path(capsule_root))
 
     def offerings(self) -> tuple[Offering, ...]:
@@ -238,48 +264,38 @@ class Catalogue:
         """Where this node keeps the capsule with this root."""
         return self._context.home.folder("capsules") / f"{root}.dsc"
 
-    def _split(
+    def split(
         self,
         data_key: DataKey,
-        sealed: Sealed,
+        header: Header,
+        root: Digest,
         version: int,
+        number: int,
         compiled: Compiled,
         custody: CustodyPlan,
         custodian_boxes: Sequence[bytes],
     ) -> tuple[Deal, list[Json]]:
+        """Cuts the key of a capsule anew: the deal with this number of this version, and each share sealed to its
+        holder.
+        """
         context = self._context
-        required = compiled.terms.provider_share_required
-        parts = deal_parts(data_key, custody.threshold, len(custody.custodians), required, context.entropy)
-        secrets = [ShareSecret(0, parts.provider_part, context.entropy(32))]
-        secrets += [ShareSecret(i, share, context.entropy(32)) for i, share in enumerate(parts.shares, start=1)]
-        accounts = (context.account, *custody.custodians)
-        deal = Deal(
+        plan = DealPlan(
             chain_id=context.ledger.domain.chain_id,
             access=context.ledger.access.address,
-            asset=sealed.header.asset,
             version=version,
-            provider=context.account,
-            capsule_id=sealed.header.capsule_id,
-            capsule_root=sealed.root,
-            policy_hash=compiled.policy_hash,
-            terms_hash=compiled.terms.hash,
-            key_commitment=sealed.header.key_commitment,
-            number=1,
+            number=number,
+            custodians=custody.custodians,
             threshold=custody.threshold,
-            provider_required=required,
             waiting_seconds=custody.waiting_seconds,
-            holders=tuple(
-                DealHolder(account, secret.index, blind(secret.index, secret.share, secret.blinding))
-                for account, secret in zip(accounts, secrets, strict=True)
-            ),
         )
+        dealt = deal_key(data_key, header, root, plan, compiled.terms, context.entropy)
         boxes = (context.keystore.box.public, *custodian_boxes)
         shares: list[Json] = [
-            seal_share(secret, deal, box).to_json() for secret, box in zip(secrets, boxes, strict=True)
+            seal_share(secret, dealt.deal, box).to_json() for secret, box in zip(dealt.secrets, boxes, strict=True)
         ]
-        return deal, shares
+        return dealt.deal, shares
 
-    def _box_keys(self, custodians: Sequence[Address]) -> list[bytes]:
+    def box_keys(self, custodians: Sequence[Address]) -> list[bytes]:
         """The custodians' box keys from final chain state, each signed by its owner's signing key."""
         context = self._context
         final = context.ledger.final_block().number
@@ -299,8 +315,8 @@ class Catalogue:
     def _deliver(self, deal: Deal, policy: Json, shares: Json) -> None:
         """Hands every holder its share; each accepts on chain by itself. Raises the last PeerError after trying all."""
         failed: PeerError | None = None
-        if not isinstance(shares, list):
-            raise InputRefusedError("the stored shares are damaged; seal the capsule again")
+        if not isinstance(shares, list) or len(shares) != len(deal.holders):
+            raise InputRefusedError("the stored shares are damaged or destroyed; seal the capsule again")
         own, *others = zip(deal.holders, shares, strict=True)
         if deal.provider_required:
             self._custody.accept(SharePackage(deal.to_json(), policy, own[1]))
@@ -315,8 +331,22 @@ class Catalogue:
 
     def _advance(self, row: OfferingRow, stage: str) -> OfferingRow:
         row.stage = stage
-        self._context.store.save(row)
+        self._context.store.set_stage(row.capsule_root, stage)
         return row
+
+    def _row(self, capsule_root: Digest) -> OfferingRow:
+        row = self._context.store.offering(capsule_root)
+        if row is None:
+            raise UnknownError("offering", str(capsule_root))
+        return row
+
+    def deal(self, digest: Digest) -> Deal:
+        """A deal that this provider made; UnknownError for any other."""
+        return Deal.from_json(self._document("deal", digest))
+
+    def policy(self, digest: Digest) -> Json:
+        """A policy that this provider published under; UnknownError for any other."""
+        return self._document("policy", digest)
 
     def _document(self, kind: str, digest: Digest) -> Json:
         content = self._context.store.document(kind, digest)

@@ -13,7 +13,9 @@ from node.catalogue import Catalogue
 from node.compute import Compute, Progress
 from node.context import Context
 from node.custody import Custody, Decided
+from node.dealing import Dealing
 from node.errors import KeystoreError
+from node.openings import Openings
 from node.ordering import Ordering
 from node.rotation import Forgotten, Rotated, Rotation
 
@@ -34,7 +36,9 @@ class Node:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.custody = Custody(context)
+        self.openings = Openings(context)
         self.catalogue = Catalogue(context, self.custody)
+        self.dealing = Dealing(context, self.catalogue, self.custody)
         self.access = Access(context)
         self.ordering = Ordering(context)
         self.compute = Compute(context)
@@ -59,14 +63,17 @@ class Node:
             participants.set_endpoint(endpoint)
 
     def work(self) -> Work:
-        """One round: decide on open uses as a holder, move runs on as a compute node.
+        """One round: decide on open uses and answered openings as a holder, let go of what a new deal has replaced,
+        move runs on as a compute node.
 
         A rotation that was begun comes first: what is signed now must be under the keys that the chain has.
         """
         with self._turn:
             self._rotation.resume()
             try:
-                decided = self.custody.decide_open_uses()
+                decided = self.custody.decide_open_uses() + self.openings.decide()
+                self.custody.destroy_replaced()
+                self.dealing.settle()
             finally:
                 # what stops this holder's decisions must not stop this compute node's runs
                 progress = self.compute.advance()

@@ -8,17 +8,22 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "AnswerBody",
     "CustodyBody",
+    "DealBody",
     "DenialBody",
     "EnrollBody",
     "GrantBody",
     "OfferBody",
+    "OpenDealBody",
     "OrderBody",
     "PlaceBody",
+    "RebindBody",
     "RegisterBody",
     "RequestBody",
     "RetireBody",
     "ShareBody",
+    "ShredBody",
 ]
 
 
@@ -47,6 +52,38 @@ class OfferBody(Body):
     asset: str
     media_type: str = ""
     time_column: str = "time"
+
+
+class OpenDealBody(Body):
+    """`reason` stands on chain; without a version the newest one is meant."""
+
+    reason: str = Field(max_length=256)
+    version: int | None = Field(default=None, ge=1)
+
+
+class DealBody(Body):
+    custody: CustodyBody
+    version: int | None = Field(default=None, ge=1)
+
+
+class RebindBody(Body):
+    policy: dict[str, Any]
+    custody: CustodyBody
+    version: int | None = Field(default=None, ge=1)
+
+
+class AnswerBody(Body):
+    """A person's word on an opening; the reason stays in this home."""
+
+    refuse: bool = False
+    reason: str = Field(default="", max_length=256)
+
+
+class ShredBody(Body):
+    """One deal by its hash, or all that is held of an asset."""
+
+    deal: str = ""
+    asset: str = ""
 
 
 class RetireBody(Body):

@@ -19,28 +19,36 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from capsule import canonical
 from capsule.algorithm import Algorithm, Parameters
 from capsule.errors import CapsuleError, FormatError
-from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, RequestId, UseId
+from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, OpeningId, RequestId, UseId
 from capsule.order import Order
 from contracts.errors import LedgerError
 from node.access import Narrowing
 from node.catalogue import CustodyPlan, Offering
 from node.custody import SharePackage
+from node.dealing import Opened
 from node.errors import InputRefusedError, NodeError, RefusedError, UnknownError
 from node.intake import read_plaintext
 from node.keyring_service import keyring_routes
+from node.openings import AskedFor
 from node.organisation import Node
 from node.problems import Problem, problem_of
 from node.schemas import (
+    AnswerBody,
+    CustodyBody,
+    DealBody,
     DenialBody,
     EnrollBody,
     GrantBody,
     OfferBody,
+    OpenDealBody,
     OrderBody,
     PlaceBody,
+    RebindBody,
     RegisterBody,
     RequestBody,
     RetireBody,
     ShareBody,
+    ShredBody,
 )
 
 __all__ = ["build_app"]
@@ -54,8 +62,10 @@ DOCUMENT_KINDS = (
     "decision",
     "device-statement",
     "metadata",
+    "opening-accusation",
     "policy",
     "receipt",
+    "shred-statement",
 )
 Answer = dict[str, Any]
 FAILED = Problem("failed", 500, 2)
@@ -79,6 +89,7 @@ def build_app(node: Node, token: str) -> FastAPI:
 
     _peer_routes(app, node)
     _provider_routes(app, node, operator)
+    _dealing_routes(app, node, operator)
     _access_routes(app, node, operator)
     keyring_routes(app, node, operator)
     for kind in (CapsuleError, LedgerError, NodeError):
@@ -172,11 +183,7 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
 
     @app.post("/v1/offerings", status_code=201, dependencies=guard)
     def offer(body: OfferBody) -> Answer:
-        custody = CustodyPlan(
-            tuple(Address.parse(account) for account in body.custody.custodians),
-            body.custody.threshold,
-            body.custody.waiting_seconds,
-        )
+        custody = _custody(body.custody)
         with read_plaintext(Path(body.path), body.media_type, body.time_column) as plaintext:
             sealed = node.catalogue.seal(AssetId.parse(body.asset), plaintext, body.policy, custody)
         return _offering(node.catalogue.finish(sealed.capsule_root))
@@ -229,6 +236,45 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
             "decided": [{"use": str(one.use), "released": one.released, "reason": one.reason} for one in done.decided],
             "progress": [{"order": str(one.order_hash), "state": one.state, "note": one.note} for one in done.progress],
         }
+
+
+def _dealing_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> None:
+    guard = [Depends(operator)]
+
+    @app.get("/v1/openings", dependencies=guard)
+    def openings() -> Answer:
+        return {"openings": [_opened(one) for one in node.dealing.openings()]}
+
+    @app.post("/v1/assets/{asset}/open-deal", status_code=201, dependencies=guard)
+    def open_deal(asset: str, body: OpenDealBody) -> Answer:
+        return _opened(node.dealing.open(AssetId.parse(asset), body.reason, body.version))
+
+    @app.post("/v1/assets/{asset}/deal", status_code=201, dependencies=guard)
+    def deal(asset: str, body: DealBody) -> Answer:
+        return _offering(node.dealing.deal(AssetId.parse(asset), _custody(body.custody), body.version))
+
+    @app.post("/v1/assets/{asset}/rebind", status_code=201, dependencies=guard)
+    def rebind(asset: str, body: RebindBody) -> Answer:
+        custody = _custody(body.custody)
+        return _offering(node.dealing.rebind(AssetId.parse(asset), body.policy, custody, body.version))
+
+    @app.get("/v1/custody/openings", dependencies=guard)
+    def asked_for() -> Answer:
+        return {"openings": [_asked_for(one) for one in node.openings.asked_for()]}
+
+    @app.post("/v1/custody/openings/{opening}/confirm", dependencies=guard)
+    def confirm(opening: str, body: AnswerBody) -> Answer:
+        known = OpeningId.parse(opening)
+        return _asked_for(node.openings.answer(known, confirmed=not body.refuse, note=body.reason))
+
+    @app.post("/v1/custody/shred", dependencies=guard)
+    def shred(body: ShredBody) -> Answer:
+        if bool(body.deal) == bool(body.asset):
+            raise InputRefusedError("name one deal or one asset whose part is to be destroyed")
+        deals = (Digest.parse(body.deal),) if body.deal else node.custody.held_of(AssetId.parse(body.asset))
+        if not deals:
+            raise UnknownError("share of asset", body.asset)
+        return {"statements": [node.custody.shred(deal).to_json() for deal in deals]}
 
 
 def _access_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> None:
@@ -314,6 +360,43 @@ def _offering(offering: Offering) -> Answer:
         "policy_hash": str(offering.policy_hash),
         "deal": str(offering.deal_hash),
         "stage": offering.stage,
+    }
+
+
+def _custody(body: CustodyBody) -> CustodyPlan:
+    custodians = tuple(Address.parse(account) for account in body.custodians)
+    return CustodyPlan(custodians, body.threshold, body.waiting_seconds)
+
+
+def _opened(opened: Opened) -> Answer:
+    return {
+        "opening": str(opened.opening) if opened.opening else None,
+        "asset": str(opened.asset),
+        "version": opened.version,
+        "deal": opened.number,
+        "reason": opened.reason,
+        "state": opened.state,
+        "releasable_from": opened.releasable_from,
+        "threshold": opened.threshold,
+        "released": [str(account) for account in opened.released],
+        "wrong": [str(account) for account in opened.wrong],
+        "refused": [str(account) for account in opened.refused],
+    }
+
+
+def _asked_for(asked: AskedFor) -> Answer:
+    return {
+        "opening": str(asked.opening),
+        "state": asked.state,
+        "asset": str(asked.asset),
+        "version": asked.version,
+        "deal": asked.number,
+        "deal_hash": str(asked.deal),
+        "provider": str(asked.provider),
+        "reason": asked.reason,
+        "position": asked.position,
+        "releasable_from": asked.releasable_from,
+        "note": asked.note,
     }
 
 

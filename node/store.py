@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Field, Session, SQLModel, col, create_engine, delete, func, select
+from sqlmodel import Field, Session, SQLModel, col, create_engine, delete, func, select, update
 
 from capsule import canonical
 from capsule.canonical import Json
@@ -243,6 +243,12 @@ class Store:
     def offering(self, capsule_root: Bytes32) -> OfferingRow | None:
         with self._session() as session:
             return session.get(OfferingRow, str(capsule_root))
+
+    def set_stage(self, capsule_root: str, stage: str) -> None:
+        """The stage alone: the offering's shares may have been destroyed meanwhile."""
+        with self._session() as session:
+            session.exec(update(OfferingRow).where(col(OfferingRow.capsule_root) == capsule_root).values(stage=stage))
+            session.commit()
 
     def offering_of_deal(self, deal: Bytes32) -> OfferingRow | None:
         """The offering whose newest deal this is."""

@@ -1,4 +1,4 @@
-"""dataspace asset: register, offer, list, retire, through the API of this home's node."""
+"""dataspace asset: register, offer, deal anew, rebind, list, retire, through the API of this home's node."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,10 @@ from scripts.cli.inputs import json_file
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Assets: register, offer, list, retire.")
+app = typer.Typer(no_args_is_help=True, help="Assets: register, offer, deal anew, rebind, list, retire.")
 
 DEFAULT_HOME = Path(".dataspace")
+VersionOption = Annotated[int | None, typer.Option(min=1, help="Version of the asset, where several may be meant.")]
 
 
 @app.command()
@@ -62,6 +63,74 @@ def finish(
     """Take up an offering where it stopped."""
     with node_client(home, passphrase_file) as node:
         show(node.ask("POST", f"/v1/offerings/{capsule_root}/finish"), as_json)
+
+
+@app.command("open-deal")
+def open_deal(
+    asset: Annotated[str, typer.Argument(help="The asset whose key is to be dealt anew or rebound.")],
+    reason: Annotated[str, typer.Option(help="Written on chain for the custodians; no personal data.")],
+    version: VersionOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the custodians for the shares of the deal in force; each confirms, and waits, before it releases."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("POST", f"/v1/assets/{asset}/open-deal", {"reason": reason, "version": version}), as_json)
+
+
+@app.command()
+def openings(
+    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None, as_json: JsonOption = False
+) -> None:
+    """Opened deals of this provider that no new deal came of yet, and who has released."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("GET", "/v1/openings"), as_json)
+
+
+@app.command()
+def deal(
+    asset: Annotated[str, typer.Argument(help="An asset whose deal was opened; see 'asset open-deal'.")],
+    custodian: Annotated[list[str], typer.Option(help="A custodian's account; repeat in the order of share index.")],
+    threshold: Annotated[int, typer.Option(min=1, help="Custodians needed to rebuild the key.")],
+    waiting_seconds: Annotated[int, typer.Option(min=0, help="Wait before shares may be gathered anew.")] = 86_400,
+    version: VersionOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Deal the key of an opened deal anew, to other custodians or with another threshold; again to resume."""
+    with node_client(home, passphrase_file) as node:
+        body = {
+            "custody": {"custodians": custodian, "threshold": threshold, "waiting_seconds": waiting_seconds},
+            "version": version,
+        }
+        show(node.ask("POST", f"/v1/assets/{asset}/deal", body), as_json)
+
+
+@app.command()
+def rebind(
+    asset: Annotated[str, typer.Argument(help="An asset whose deal was opened; see 'asset open-deal'.")],
+    policy: Annotated[Path, typer.Option(help="The new ODRL policy in JSON-LD.")],
+    custodian: Annotated[list[str], typer.Option(help="A custodian's account; repeat in the order of share index.")],
+    threshold: Annotated[int, typer.Option(min=1, help="Custodians needed to rebuild the key.")],
+    waiting_seconds: Annotated[int, typer.Option(min=0, help="Wait before shares may be gathered anew.")] = 86_400,
+    version: VersionOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the capsule of an opened deal under another policy and key, as a new version; again to resume.
+
+    No chunk is encrypted again. Who could open the older version still can, where its shares are still released.
+    """
+    with node_client(home, passphrase_file) as node:
+        body = {
+            "policy": json_file(policy),
+            "custody": {"custodians": custodian, "threshold": threshold, "waiting_seconds": waiting_seconds},
+            "version": version,
+        }
+        show(node.ask("POST", f"/v1/assets/{asset}/rebind", body), as_json)
 
 
 @app.command("list")
