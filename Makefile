@@ -1,12 +1,15 @@
 # Two commands do everything on a machine with Python >= 3.11, make, git and a C compiler:
 #   make demo    runs the main job end to end
 #   make test    runs all tests
+# And one looks for inputs that no test thought of:
+#   make fuzz    fuzzes the parsers for FUZZ_SECONDS
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+FUZZ_SECONDS ?= 60
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test dev lint types imports abi check clean
+.PHONY: demo test dev lint types imports abi fuzz check clean
 
 demo: $(STAMP)
 	$(BIN)/dataspace demo
@@ -41,7 +44,12 @@ imports: $(STAMP)
 abi: $(STAMP) node_modules
 	$(BIN)/python -m scripts.build_contracts --check
 
+fuzz: $(STAMP)
+	@if [ -n "$$CI" ] || $(BIN)/python -c 'import atheris' 2>/dev/null; then \
+	$(BIN)/python -m tests.fuzz.fuzz_parsers --seconds $(FUZZ_SECONDS); \
+	else echo "atheris has no wheel for this platform: nothing is fuzzed"; fi
+
 check: lint types imports abi test
 
 clean:
-	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache fuzz-findings

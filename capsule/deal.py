@@ -14,7 +14,7 @@ from typing import Final
 from capsule.canonical import Json
 from capsule.digest import document_digest, tagged
 from capsule.document import Fields, hexed, no_unknown, read_as
-from capsule.errors import InputError
+from capsule.errors import FormatError, InputError
 from capsule.ids import Address, AssetId, Digest
 from capsule.key import KEY_SIZE, MAX_CUSTODIANS
 
@@ -116,9 +116,10 @@ class Deal:
 
     @classmethod
     def from_json(cls, document: Json) -> Deal:
+        """Reads a deal; FormatError unless it is in its one form, so that its hash is the document's."""
         fields = Fields.of(document, KIND)
         with read_as(KIND):
-            return cls(
+            deal = cls(
                 chain_id=fields.decimal("chain_id"),
                 access=fields.id("access", Address),
                 asset=fields.id("asset", AssetId),
@@ -136,6 +137,9 @@ class Deal:
                 holders=fields.objects("holders", MAX_CUSTODIANS + 1, _holder),
                 unknown=fields.unknown(),
             )
+        if deal.to_json() != document:  # an account in other letters, a member within a holder that nobody knows
+            raise FormatError(f"{KIND}: not written as its format says")
+        return deal
 
 
 def _holder(fields: Fields) -> DealHolder:

@@ -147,13 +147,16 @@ class Header:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Header:
-        """Reads a stored header; FormatError unless it is canonical."""
+        """Reads a stored header; FormatError unless it is in its one form, which `to_bytes` gives again."""
         if len(data) > MAX_HEADER_SIZE:
             raise FormatError(f"capsule header is larger than {MAX_HEADER_SIZE} bytes")
         document = decode(data)
         if encode(document) != data:
             raise FormatError("capsule header is not RFC 8785 JSON")
-        return cls.from_json(document)
+        header = cls.from_json(document)
+        if header.to_json() != document:  # an account in other letters, a member within a batch that nobody knows
+            raise FormatError("capsule header is not written as its format says")
+        return header
 
 
 def header_digest(stored: bytes) -> Digest:

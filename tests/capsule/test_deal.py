@@ -89,6 +89,17 @@ def test_impossible_deals_are_refused(changes: dict[str, object]) -> None:
         replace(DEAL, **changes)  # type: ignore[arg-type]
 
 
+def test_deal_has_one_form_only() -> None:
+    document = DEAL.to_json()
+    first, *others = document["holders"]
+    for changed in (
+        {"provider": str(DEAL.provider).lower(), "holders": [{**first, "account": first["account"].lower()}, *others]},
+        {"holders": [{**first, "later": 1}, *others]},
+    ):
+        with pytest.raises(FormatError):
+            Deal.from_json({**document, **changed})
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -37,6 +37,19 @@ def test_header_that_is_not_canonical_is_refused() -> None:
             Header.from_bytes(changed)
 
 
+def test_header_has_one_form_only() -> None:
+    """Found by fuzzing: an account of which one letter decides the case passes as upper case, too."""
+    header = replace(HEADER, provider=account(0x18A))
+    stored = header.to_bytes()
+    assert b"018a" in stored
+    assert Header.from_bytes(stored) == header
+    document = header.to_json()
+    batch = {"gateway": str(account(1)), "number": 7, "frames_root": str(digest(2)), "later": 1}
+    for changed in (stored.replace(b"018a", b"018A"), encode({**document, "source": [batch]})):
+        with pytest.raises(FormatError):
+            Header.from_bytes(changed)
+
+
 @pytest.mark.parametrize(
     ("size", "chunks"), [(0, [0]), (1, [1]), (15, [15]), (16, [16]), (17, [16, 1]), (32, [16, 16])]
 )

@@ -1,0 +1,116 @@
+"""Coverage-guided fuzzing (atheris, libFuzzer) of every target, for some seconds in all.
+
+    python -m tests.fuzz.fuzz_parsers [--seconds 60] [--target NAME] [--jobs N]
+
+Modules are instrumented once; each target then runs in a process of its own. Ends with 1 when a target let through an
+error that it does not document, hung, or took too much memory; what did it is kept in `fuzz-findings/`. Put such a file
+into `tests/fuzz/corpus/NAME/`, where the tests run it for ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import atheris
+
+with atheris.instrument_imports(include=["capsule", "rfc8785", "cbor2"]):
+    from tests.fuzz.targets import TARGETS, Target
+
+FOUND: Final = Path("fuzz-findings")
+KEPT: Final = Path(__file__).parent / "corpus"
+MOST_BYTES: Final = 4096
+SECONDS_AN_INPUT: Final = 10
+MEMORY_MB: Final = 2048
+
+
+def fuzz(target: Target, seconds: int, corpus: Path) -> None:
+    """Runs one target and ends this process."""
+    for number, seed in enumerate(target.seeds):
+        corpus.joinpath(f"seed-{number}").write_bytes(seed)
+    kept = KEPT / target.name
+    arguments = [
+        f"-max_total_time={seconds}",
+        f"-max_len={MOST_BYTES}",
+        f"-timeout={SECONDS_AN_INPUT}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        f"-artifact_prefix={FOUND}/{target.name}-",
+        "-verbosity=0",
+        "-print_final_stats=1",
+        str(corpus),
+        *([str(kept)] if kept.is_dir() else []),
+    ]
+    atheris.Setup([sys.argv[0], *arguments], target)
+    atheris.Fuzz()
+
+
+def started(target: Target, seconds: int, corpus: Path, log: Path) -> int:
+    """The id of a new process that fuzzes a target and writes what it says to `log`."""
+    corpus.mkdir()
+    process = os.fork()
+    if process:
+        return process
+    status = 1  # libFuzzer ends the process by itself; what comes back here is an error of this program
+    try:
+        with log.open("wb") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        fuzz(target, seconds, corpus)
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # without the parent's cleaning up
+
+
+def told(target: Target, status: int, log: str) -> None:
+    runs = next((line.split()[-1] for line in log.splitlines() if "number_of_executed_units" in line), "?")
+    sys.stdout.write(f"{target.name:14} {runs:>9} inputs  {'ok' if status == 0 else 'FAILED'}\n")
+    if status:
+        sys.stdout.write(log + "\n")
+    sys.stdout.flush()
+
+
+def run(targets: Sequence[Target], seconds: int, jobs: int) -> int:
+    """Fuzzes all targets, `jobs` at a time; returns how many failed."""
+    each = max(1, seconds * jobs // len(targets))
+    FOUND.mkdir(exist_ok=True)
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        waiting = list(targets)
+        running: dict[int, Target] = {}
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                target = waiting.pop(0)
+                place = Path(folder, target.name)
+                running[started(target, each, place, place.with_suffix(".log"))] = target
+            process, ended = os.wait()
+            target = running.pop(process)
+            log = Path(folder, f"{target.name}.log").read_text(encoding="utf-8", errors="replace")
+            told(target, ended, log)
+            failed += ended != 0
+    if not failed and not any(FOUND.iterdir()):
+        FOUND.rmdir()
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fuzz the parsers of hostile bytes.")
+    parser.add_argument("--seconds", type=int, default=60, help="for all targets together")
+    parser.add_argument("--target", choices=[target.name for target in TARGETS], help="only this one")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at a time")
+    chosen = parser.parse_args()
+    targets = [target for target in TARGETS if chosen.target in (None, target.name)]
+    failed = run(targets, chosen.seconds, min(chosen.jobs, len(targets)))
+    sys.stdout.write(f"{len(targets) - failed} of {len(targets)} targets ended as documented\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""What is fuzzed: each parser of hostile bytes with the errors that it may end with, and inputs to begin from.
+
+A target is called with bytes and returns; anything but the errors its parser documents is a bug.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from capsule import cbor
+from capsule.batch import BatchDocument, FrameProof
+from capsule.box import BoxKey
+from capsule.canonical import decode, encode
+from capsule.checkpoint import SignedCheckpoint
+from capsule.deal import Deal
+from capsule.decision import SignedDecision
+from capsule.digest import document_digest
+from capsule.errors import CapsuleError, FormatError, OpenError, ShareError, VerificationError
+from capsule.frame import read_frame
+from capsule.header import Header
+from capsule.ids import Bytes32, DeviceId, Digest
+from capsule.key import DataKey
+from capsule.layout import read_layout
+from capsule.leaves import SideFile
+from capsule.opening import CapsuleReader, verify
+from capsule.receipt import SignedReceipt
+from capsule.senml import resolve, unpack_rows
+from capsule.share import ReleaseContext, SealedShare, open_release, open_share
+from capsule.source import read_source_header
+
+__all__ = ["TARGETS", "Target"]
+
+_VECTORS = Path(__file__).parents[1] / "capsule" / "vectors"
+_CAPSULES = json.loads((_VECTORS / "dsc1.json").read_bytes())["capsules"]
+_CUSTODY = json.loads((_VECTORS / "custody.json").read_bytes())
+_FORMATS = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+
+_CASE = next(case for case in _CAPSULES if case["note"] == _CUSTODY["capsule"])
+_KEY = DataKey(bytes.fromhex(_CASE["data_key"]))
+_ROOT = Digest.parse(_CASE["root"])
+_PLAINTEXT = bytes.fromhex(_CASE["plaintext"])
+_DATA = bytes.fromhex(_CASE["capsule"])
+_DEAL = Deal.from_json(_CUSTODY["deal"])
+_BOXES = [BoxKey(bytes.fromhex(share["box_secret"])) for share in _CUSTODY["shares"]]
+_RELEASE = _CUSTODY["release"]
+_ONE_TIME = BoxKey(bytes.fromhex(_RELEASE["one_time_secret"]))
+_EXPECTED = ReleaseContext(
+    chain_id=_DEAL.chain_id, access=_DEAL.access, use=Bytes32.parse(_RELEASE["use"]), index=_RELEASE["index"]
+)
+_SPARE = DeviceId(bytes([1]) * 32)
+
+
+@dataclass(frozen=True)
+class Target:
+    """`run` takes hostile bytes; only `allowed` errors may come out of it."""
+
+    name: str
+    run: Callable[[bytes], None]
+    allowed: tuple[type[CapsuleError], ...]
+    seeds: tuple[bytes, ...]
+
+    def __call__(self, data: bytes) -> None:
+        try:
+            self.run(data)
+        except self.allowed as error:
+            # a subclass has to be documented by its own name
+            if type(error) not in self.allowed:
+                raise
+
+
+def _header(data: bytes) -> None:
+    header = Header.from_bytes(data)
+    assert header.to_bytes() == data
+    assert header.chunk_count >= 1
+    assert header.chunk_length(header.chunk_count - 1) >= 0
+
+
+def _framed_header(data: bytes) -> None:
+    """Members as JSON of any form, put before a capsule in the one form that is read."""
+    document = decode(data)
+    stored = encode(document)
+    layout = read_layout(io.BytesIO(_DATA))
+    pieces = (_DATA[:8], len(stored).to_bytes(4, "big"), stored, *layout.pieces[1:], _DATA[layout.body :])
+    _opened(b"".join(pieces), None)
+
+
+def _layout(data: bytes) -> None:
+    layout = read_layout(io.BytesIO(data))
+    assert data.startswith(b"".join(layout.pieces))
+
+
+def _side(data: bytes) -> None:
+    side = SideFile.from_bytes(data)
+    assert side.to_bytes() == data
+
+
+def _verify(data: bytes) -> None:
+    assert verify(io.BytesIO(data), root=_ROOT).root == _ROOT
+    assert data == _DATA
+
+
+def _opened(data: bytes, root: Digest | None) -> None:
+    opened = CapsuleReader(io.BytesIO(data), _KEY, root=root).read_all()
+    assert opened == _PLAINTEXT
+    assert root is None or data == _DATA
+
+
+def _share(data: bytes) -> None:
+    sealed = SealedShare.from_json(decode(data))
+    for box in _BOXES:
+        try:
+            secret = open_share(sealed, _DEAL, box)
+        except ShareError:
+            continue
+        assert secret.commitment == _DEAL.holders[secret.index].commitment
+
+
+def _release(data: bytes) -> None:
+    secret = open_release(data, _ONE_TIME, _EXPECTED, _DEAL)
+    assert secret.index == _EXPECTED.index
+
+
+def _document(read: Callable[[object], object]) -> Callable[[bytes], None]:
+    """A document that is read; what was read is written again with the same meaning."""
+
+    def run(data: bytes) -> None:
+        document = decode(data)
+        again = read(document).to_json()  # type: ignore[attr-defined]
+        assert read(again).to_json() == again  # type: ignore[attr-defined]
+
+    return run
+
+
+def _deal(data: bytes) -> None:
+    document = decode(data)
+    assert Deal.from_json(document).hash == document_digest("deal", document)
+
+
+def _batch(data: bytes) -> None:
+    again = BatchDocument.from_bytes(data).to_bytes()
+    assert BatchDocument.from_bytes(again).to_bytes() == again
+
+
+def _frame_proof(data: bytes) -> None:
+    again = FrameProof.from_bytes(data).to_bytes()
+    assert FrameProof.from_bytes(again).to_bytes() == again
+
+
+def _canonical(data: bytes) -> None:
+    value = decode(data)
+    assert encode(decode(encode(value))) == encode(value)
+
+
+def _frame(data: bytes) -> None:
+    assert read_frame(data).content_unverified().rows
+
+
+def _senml(data: bytes) -> None:
+    unpack_rows(data, _SPARE)
+    resolve(data)
+
+
+def _source(data: bytes) -> None:
+    read_source_header(io.BytesIO(data))
+
+
+def _cbor(data: bytes) -> None:
+    cbor.decode(data)
+
+
+def _golden_frame() -> bytes:
+    """The frame that docs/formats.md spells out."""
+    block = next(part for part in _FORMATS.split("```") if part.strip().startswith("d28458"))
+    return bytes.fromhex("".join(block.split()))
+
+
+_FRAME = _golden_frame()
+_PAYLOAD = read_frame(_FRAME).payload
+_HEADERS = tuple(read_layout(io.BytesIO(bytes.fromhex(case["capsule"]))).stored_header for case in _CAPSULES)
+_WHOLE = tuple(bytes.fromhex(case["capsule"]) for case in _CAPSULES)
+_SHARES = tuple(share["file"].encode() for share in _CUSTODY["shares"])
+_BATCH = {
+    "kind": "dataspace/batch", "version": 1, "gateway": str(_DEAL.access), "number": 1,
+    "predecessor": str(Digest(bytes(32))), "frames_root": str(_ROOT), "index_root": str(_ROOT),
+    "incidents_root": str(_ROOT), "size": 1,
+}  # fmt: skip
+_ENTRY = {"device": str(_SPARE), "first": 1, "last": 1, "previous": str(Digest(bytes(32))), "last_hash": str(_ROOT)}
+_DECISION = {
+    "kind": "dataspace/signed-decision", "version": 1, "suite": 1, "signature": "0x00",
+    "decision": {
+        "kind": "dataspace/decision", "version": 1, "use": str(_ROOT), "deal": str(_ROOT),
+        "holder": str(_DEAL.access), "index": 1, "outcome": "released", "reason": 0, "view": "own node", "block": 5,
+        "decided_at": 1, "salt": str(_ROOT), "log_head": None,
+    },
+}  # fmt: skip
+_CHECKPOINT = {
+    "kind": "dataspace/signed-checkpoint", "version": 1,
+    "checkpoint": {
+        "kind": "dataspace/checkpoint", "version": 1, "chain_id": "1337", "directory": str(_DEAL.access),
+        "block_number": 5, "block_hash": str(_ROOT), "heads": {"Access": {"head": str(_ROOT), "seq": 3}},
+    },
+    "signatures": [{"account": str(_DEAL.access), "suite": 1, "signature": "0x00"}],
+}  # fmt: skip
+
+_FORMAT = (FormatError,)
+
+TARGETS = (
+    Target("header", _header, _FORMAT, _HEADERS),
+    Target("framed-header", _framed_header, (FormatError, OpenError), _HEADERS),
+    Target("layout", _layout, _FORMAT, _WHOLE),
+    Target("open", lambda data: _opened(data, None), (FormatError, OpenError), _WHOLE[-1:]),
+    Target("open-rooted", lambda data: _opened(data, _ROOT), (FormatError, VerificationError, OpenError), _WHOLE[-1:]),
+    Target("verify", _verify, (FormatError, VerificationError), _WHOLE[-1:]),
+    Target("side", _side, _FORMAT, tuple(bytes.fromhex(case["side_file"]) for case in _CAPSULES)),
+    Target("share", _share, _FORMAT, _SHARES),
+    Target("release", _release, (ShareError,), (bytes.fromhex(_RELEASE["sealed"]),)),
+    Target("deal", _deal, _FORMAT, (encode(_CUSTODY["deal"]),)),
+    Target("receipt", _document(SignedReceipt.from_json), _FORMAT, (_CUSTODY["receipt"]["file"].encode(),)),
+    Target("decision", _document(SignedDecision.from_json), _FORMAT, (encode(_DECISION),)),
+    Target("checkpoint", _document(SignedCheckpoint.from_json), _FORMAT, (encode(_CHECKPOINT),)),
+    Target(
+        "batch",
+        _batch,
+        _FORMAT,
+        (encode({**_BATCH, "index": [_ENTRY], "incidents": []}),),
+    ),
+    Target(
+        "frame-proof",
+        _frame_proof,
+        _FORMAT,
+        (encode({**_BATCH, "kind": "dataspace/frame-proof", "position": 0, "path": []}),),
+    ),
+    Target("json", _canonical, _FORMAT, (*_HEADERS[:1], *_SHARES[:1], b'[1.5,-0.0,1e21,"\\u00e9",null,{}]')),
+    Target("frame", _frame, _FORMAT, (_FRAME,)),
+    Target("senml", _senml, _FORMAT, (_PAYLOAD,)),
+    Target("cbor", _cbor, _FORMAT, (_PAYLOAD,)),
+    Target("source", _source, _FORMAT, (_PAYLOAD, _FRAME)),
+)
