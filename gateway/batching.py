@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from capsule.batch import NO_PREDECESSOR, BatchDocument, Incident, IncidentKind, build_batch
 from capsule.ids import Address, DeviceId, Digest
 from gateway.settings import GatewaySettings
-from gateway.store import BatchRow, IncidentRow, Store
+from gateway.store import BatchRow, Store
 
 __all__ = ["Batching"]
 
@@ -48,7 +49,7 @@ class Batching:
                 if not frames:
                     return None
                 last = records.last_batch()
-                incidents = records.waiting_incidents()
+                last_incident, incidents = records.waiting_incidents()
             document = build_batch(
                 self._account,
                 1 if last is None else last.number + 1,
@@ -68,18 +69,17 @@ class Batching:
                         built_at=int(self._clock()),
                     )
                 )
-                records.put_into_batch(max((row.number or 0 for row in incidents), default=0), number)
+                records.put_into_batch(last_incident, number)
             return document
 
 
-def _merged(rows: Iterable[IncidentRow]) -> list[Incident]:
+def _merged(recorded: Iterable[Incident]) -> list[Incident]:
     """Incidents as they are anchored: a run of the same kind of one device is one, under its first one's evidence."""
-    merged: dict[tuple[str, bytes], list[Incident]] = {}
-    for row in rows:
-        incident = Incident(IncidentKind(row.kind), DeviceId(row.device), row.sequence, Digest(row.evidence), row.last)
-        same = merged.setdefault((row.kind, row.device), [])
+    merged: dict[tuple[IncidentKind, DeviceId], list[Incident]] = {}
+    for incident in recorded:
+        same = merged.setdefault((incident.kind, incident.device), [])
         if same and incident.kind in _RUNS and same[-1].last + 1 == incident.sequence:
-            same[-1] = Incident(incident.kind, incident.device, same[-1].sequence, same[-1].evidence, incident.last)
+            same[-1] = replace(same[-1], last=incident.last)
         else:
             same.append(incident)
     return [incident for incidents in merged.values() for incident in incidents]

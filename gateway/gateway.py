@@ -58,7 +58,13 @@ class Gateway:
         self._ledger = ledger
         self._signer = signer
         self.settings = settings
-        self.register = Register(ledger, account, clock, settings.refresh_seconds)
+        self.register = Register(
+            ledger,
+            account,
+            clock,
+            refresh_seconds=settings.refresh_seconds,
+            stale_seconds=settings.stale_seconds,
+        )
         self._intake = Intake(
             store,
             self.register,

@@ -19,7 +19,7 @@ from capsule.frame import Mark, UnverifiedFrame, VerifiedFrame, read_frame
 from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, sign_frame_receipt
 from capsule.ids import Address, Digest
 from capsule.signature import Signer
-from capsule.thing import MODELS, ThingModel
+from capsule.thing import MODELS
 from capsule.tree import leaf_hash
 from contracts.errors import LedgerError
 from gateway.continuity import Neighbours, breaks, contradicted, oddities
@@ -48,11 +48,16 @@ Outcome: TypeAlias = "Taken | CapsuleError | GatewayError | LedgerError"
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A frame that passed all checks but those of its place. `at`: its position among the frames given."""
+    """A frame that passed all checks but those of its place; of its rows only what is stored beside it.
+
+    `at`: its position among the frames given; `period`: its first and last time; `oddities`: incidents of its rows.
+    """
 
     at: int
-    frame: VerifiedFrame
-    model: ThingModel | None
+    frame: UnverifiedFrame
+    rows: int
+    period: tuple[float, float]
+    oddities: tuple[Incident, ...]
 
 
 class Intake:
@@ -95,6 +100,7 @@ class Intake:
 
     def take_many(self, frames: Sequence[bytes]) -> tuple[Outcome, ...]:
         """What `take` would return or raise for each frame in turn; all that are taken become durable at once."""
+        now = int(self._clock())
         outcomes: dict[int, Outcome] = {}
         read: dict[int, UnverifiedFrame] = {}
         for at, data in enumerate(frames):
@@ -104,10 +110,10 @@ class Intake:
                 outcomes[at] = exc
         try:
             self._look_up(read, outcomes, self._places.not_next(read))
-            verified = self._verify(read, outcomes)
+            verified = self._verify(read, outcomes, now)
             self._look_up(read, outcomes, [at for at in outcomes if at in read])
             if verified:
-                outcomes |= self._keep(verified)
+                outcomes |= self._keep(verified, now)
         except StoreError as exc:
             outcomes |= {at: exc for at in read if not isinstance(outcomes.get(at), Taken)}
         return tuple(outcomes[at] for at in range(len(frames)))
@@ -128,21 +134,30 @@ class Intake:
                 if (row := known.get(frame)) is not None:
                     outcomes[at] = _again(records, row)
 
-    def _verify(self, read: dict[int, UnverifiedFrame], outcomes: dict[int, Outcome]) -> list[_Verified]:
-        verified = []
-        for at, frame in read.items():
-            if at in outcomes:
+    def _verify(self, read: dict[int, UnverifiedFrame], outcomes: dict[int, Outcome], now: int) -> list[_Verified]:
+        """Those of the frames without an outcome that are what they say; the others get one."""
+        verified: list[_Verified] = []
+        open_ones = {at: frame for at, frame in read.items() if at not in outcomes}
+        if not open_ones:
+            return verified
+        devices = self._register.look_up(frame.device for frame in open_ones.values())
+        for at, frame in open_ones.items():
+            device = devices[frame.device]
+            if isinstance(device, LedgerError):
+                outcomes[at] = device
                 continue
             try:
-                device = self._register.device(frame.device)
                 if device is None:
                     raise UnenrolledError(frame.device, f"device {frame.device} is not enrolled on the final chain")
-                one = self._verified(frame, device)
-                self._check_mark(one)
-            except (CapsuleError, GatewayError, LedgerError) as exc:
+                content = self._verified(frame, device)
+                self._check_mark(content)
+            except (CapsuleError, GatewayError) as exc:
                 outcomes[at] = exc
             else:
-                verified.append(_Verified(at, one, MODELS.get(device.model_hash)))
+                times = [row.time for row in content.frame.rows]
+                period = (float(min(times)), float(max(times)))
+                odd = oddities(frame, MODELS.get(device.model_hash), period, now, self._settings.ahead_seconds)
+                verified.append(_Verified(at, frame, len(times), period, tuple(odd)))
         return verified
 
     def _verified(self, frame: UnverifiedFrame, device: EnrolledDevice) -> VerifiedFrame:
@@ -172,47 +187,42 @@ class Intake:
                 f"{verified.frame.mark}, but it is signed by {'the gateway' if by_gateway else 'the device'}",
             )
 
-    def _keep(self, verified: Sequence[_Verified]) -> dict[int, Outcome]:
+    def _keep(self, verified: Sequence[_Verified], now: int) -> dict[int, Outcome]:
         """Places and stores frames in one transaction. Raises StoreError, and then none of them is stored."""
         with self._turn:
             try:
-                return self._commit(verified)
+                return self._commit(verified, now)
             except BaseException:
                 self._places.forget()  # what was committed stands in the database alone
                 raise
 
-    def _commit(self, verified: Sequence[_Verified]) -> dict[int, Outcome]:
+    def _commit(self, verified: Sequence[_Verified], now: int) -> dict[int, Outcome]:
         with self._store.writing() as records:
-            self._places.open(records, self._store.generation, (one.frame.frame.device for one in verified))
-            group = _Group(records, self._places, int(self._clock()))
+            self._places.open(records, self._store.generation, (one.frame.device for one in verified))
+            group = _Group(records, self._places, now)
             outcomes = {one.at: self._place(group, one) for one in verified}
             group.flush()
         return outcomes
 
     def _place(self, group: _Group, one: _Verified) -> Outcome:
         """One frame into its device's history. Nearly all go on from the newest; for others the database is asked."""
-        verified, records, places = one.frame, group.records, self._places
-        frame = verified.frame
-        last, last_hash = places.last(frame.device)
+        frame, records = one.frame, group.records
+        last, last_hash = self._places.last(frame.device)
         if frame.sequence != last + 1 or frame.previous != last_hash:
             group.flush()
-            known = records.known((bytes(verified.hash),)).get(bytes(verified.hash))  # it may have arrived twice
+            known = records.known((bytes(frame.hash),)).get(bytes(frame.hash))  # it may have arrived twice
             if known is not None:
                 return _again(records, known)
-            if (conflict := contradicted(verified, _neighbours(records, verified, last))) is not None:
-                group.keep_fork(verified)
-                return ForkError(frame.device, conflict[0], conflict[1], verified.hash)
+            if (conflict := contradicted(frame, _neighbours(records, frame, last))) is not None:
+                group.keep_fork(frame)
+                return ForkError(frame.device, conflict[0], conflict[1], frame.hash)
         receipt = sign_frame_receipt(
-            FrameReceipt(self._account, frame.device, frame.sequence, verified.hash, group.now),
+            FrameReceipt(self._account, frame.device, frame.sequence, frame.hash, group.now),
             self._signer,
             self._domain,
         )
-        times = [row.time for row in frame.rows]
-        period = (float(min(times)), float(max(times)))
-        group.keep(verified, receipt, period, is_first=last == 0)
-        for incident in breaks(verified, last):
-            group.record(incident)
-        for incident in oddities(verified, one.model, period, group.now, self._settings.ahead_seconds):
+        group.keep(one, receipt, is_first=last == 0)
+        for incident in (*breaks(frame, last), *one.oddities):
             group.record(incident)
         return Taken(receipt, new=True)
 
@@ -228,12 +238,10 @@ class _Group:
         self._devices: list[dict[str, object]] = []
         self._incidents: list[dict[str, object]] = []
 
-    def keep(
-        self, verified: VerifiedFrame, receipt: SignedFrameReceipt, period: tuple[float, float], *, is_first: bool
-    ) -> None:
+    def keep(self, one: _Verified, receipt: SignedFrameReceipt, *, is_first: bool) -> None:
         """An accepted frame with its receipt; of a device that was not seen before where it `is_first`."""
-        frame = verified.frame
-        device, name = bytes(frame.device), bytes(verified.hash)
+        frame = one.frame
+        device, name = bytes(frame.device), bytes(frame.hash)
         if is_first:
             self._devices.append({"device": device, "first_seen": self.now})
         self._frames.append(
@@ -243,32 +251,31 @@ class _Group:
                 "device": device,
                 "sequence": frame.sequence,
                 "previous": bytes(frame.previous),
-                "leaf": bytes(leaf_hash(verified.data)),
+                "leaf": bytes(leaf_hash(frame.data)),
                 "mark": str(frame.mark),
-                "rows": len(frame.rows),
-                "first_time": period[0],
-                "last_time": period[1],
+                "rows": one.rows,
+                "first_time": one.period[0],
+                "last_time": one.period[1],
                 "received_at": self.now,
                 "receipt": bytes((receipt.suite,)) + receipt.receipt.gateway + receipt.signature,
-                "data": verified.data,
+                "data": frame.data,
             }
         )
-        self._places.advance(frame.device, frame.sequence, verified.hash)
+        self._places.advance(frame.device, frame.sequence, frame.hash)
 
-    def keep_fork(self, verified: VerifiedFrame) -> None:
+    def keep_fork(self, frame: UnverifiedFrame) -> None:
         """Evidence, with its incident."""
-        frame = verified.frame
         self.records.add(
             ForkRow(
-                hash=bytes(verified.hash),
+                hash=bytes(frame.hash),
                 device=bytes(frame.device),
                 sequence=frame.sequence,
                 previous=bytes(frame.previous),
                 received_at=self.now,
-                data=verified.data,
+                data=frame.data,
             )
         )
-        self.record(Incident(IncidentKind.FORK, frame.device, frame.sequence, verified.hash, frame.sequence))
+        self.record(Incident(IncidentKind.FORK, frame.device, frame.sequence, frame.hash, frame.sequence))
 
     def record(self, incident: Incident) -> None:
         self._incidents.append(
@@ -308,12 +315,12 @@ def _known_fork(records: Records, frame: UnverifiedFrame) -> ForkError:
     return ForkError(frame.device, frame.sequence - 1, frame.previous, frame.hash)
 
 
-def _neighbours(records: Records, verified: VerifiedFrame, last: int) -> Neighbours:
-    device, sequence = verified.frame.device, verified.frame.sequence
+def _neighbours(records: Records, frame: UnverifiedFrame, last: int) -> Neighbours:
+    device, sequence = frame.device, frame.sequence
     same = records.frame_at(device, sequence) if sequence <= last else None
     before = records.frame_at(device, sequence - 1) if sequence <= last + 1 else None
     after = records.frame_at(device, sequence + 1) if sequence < last else None
-    named = records.known((bytes(verified.frame.previous),)).get(bytes(verified.frame.previous))
+    named = records.known((bytes(frame.previous),)).get(bytes(frame.previous))
     accepted = isinstance(named, FrameRow) and named.device == device
     return Neighbours(
         last=last,

@@ -1,23 +1,29 @@
 """The devices and own batches that stand on the final chain, followed event by event.
 
 Invariant: nothing here comes from a block that is not final. A key that was replaced counts until its overlap ends, and
-not past the time from which it is distrusted.
+not past the time from which it is distrusted. While the chain can't be asked, what was read before counts on for a
+limited time.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Final
 
 from capsule.errors import InputError
 from capsule.ids import Address, DeviceId, Digest
 from capsule.signature import PublicKey
 from capsule.source import DeviceKey
+from contracts.errors import ChainUnreachableError, LedgerError
 from contracts.events import BatchAnchored, DeviceEnrolled, DeviceRetired, DeviceRotated
 from contracts.ledger import Ledger
 
 __all__ = ["EnrolledDevice", "Register"]
+
+_ASK_AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +43,93 @@ class EnrolledDevice:
 
 
 class Register:
-    """Follows the contract Devices. `clock` gives seconds; a view older than `refresh_seconds` is read on."""
+    """Follows the contract Devices. `clock` gives seconds; a view older than `refresh_seconds` is read on.
 
-    def __init__(self, ledger: Ledger, gateway: Address, clock: Callable[[], float], refresh_seconds: float) -> None:
+    While the chain can't be reached, known devices stand as they did for at most `stale_seconds`, and the chain is
+    asked again only every few seconds, so that nobody waits for it in turn.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        gateway: Address,
+        clock: Callable[[], float],
+        *,
+        refresh_seconds: float,
+        stale_seconds: float,
+    ) -> None:
         self._ledger = ledger
         self._gateway = gateway
         self._clock = clock
         self._refresh_seconds = refresh_seconds
+        self._stale_seconds = stale_seconds
         self._turn = threading.Lock()
         self._read_to = -1
         self._read_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._failure: ChainUnreachableError | None = None
         self._devices: dict[DeviceId, EnrolledDevice] = {}
         self._batches: dict[int, BatchAnchored] = {}
 
     def device(self, device: DeviceId) -> EnrolledDevice | None:
         """A device as the final chain has it. Raises LedgerError where the chain can't be asked."""
-        if device not in self._devices or self._clock() - self._read_at >= self._refresh_seconds:
+        (found,) = self.look_up((device,)).values()
+        if isinstance(found, LedgerError):
+            raise found
+        return found
+
+    def look_up(self, devices: Iterable[DeviceId]) -> dict[DeviceId, EnrolledDevice | LedgerError | None]:
+        """Devices as the final chain has them, which is asked once at most; the error where it would have to be."""
+        wanted = set(devices)
+        age = self._clock() - self._read_at
+        failure: LedgerError | None = None
+        if age >= self._refresh_seconds or not self._devices.keys() >= wanted:
+            failure = self._ask()
+        may_be_old = age < self._stale_seconds and isinstance(failure, ChainUnreachableError)
+        found: dict[DeviceId, EnrolledDevice | LedgerError | None] = {}
+        for device in wanted:
+            known = self._devices.get(device)
+            found[device] = known if failure is None or (known is not None and may_be_old) else failure
+        return found
+
+    def _ask(self) -> LedgerError | None:
+        if self._failure is not None and monotonic() - self._failed_at < _ASK_AGAIN_SECONDS:
+            return ChainUnreachableError(str(self._failure))
+        try:
             self.refresh()
-        return self._devices.get(device)
+        except LedgerError as exc:
+            return exc
+        return None
 
     def batch(self, number: int) -> BatchAnchored | None:
         """This gateway's own batch on the final chain, as of the last refresh."""
         return self._batches.get(number)
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the chain could be asked the last time."""
+        return self._failure is None
+
+    @property
+    def age_seconds(self) -> float:
+        """How old this view is."""
+        return self._clock() - self._read_at
+
     def refresh(self) -> None:
-        """Reads what became final since."""
+        """Reads what became final since. Raises LedgerError."""
         with self._turn:
             now = self._clock()
-            final = self._ledger.final_block().number
-            if final > self._read_to:
-                logs = self._ledger.chain.logs((self._ledger.devices.address,), self._read_to + 1, final)
-                for event in self._ledger.decode(logs):
-                    self._take(event)
-                self._read_to = final
+            try:
+                final = self._ledger.final_block().number
+                if final > self._read_to:
+                    logs = self._ledger.chain.logs((self._ledger.devices.address,), self._read_to + 1, final)
+                    for event in self._ledger.decode(logs):
+                        self._take(event)
+                    self._read_to = final
+            except ChainUnreachableError as exc:
+                self._failure, self._failed_at = exc, monotonic()
+                raise
+            self._failure = None
             self._read_at = now
 
     def _take(self, event: object) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Insert, func, insert, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, SQLModel, col, select
 
-from capsule.batch import MAX_BATCH_INCIDENTS, BatchFrame
+from capsule.batch import MAX_BATCH_INCIDENTS, BatchFrame, Incident, IncidentKind
 from capsule.ids import DeviceId, Digest
 from gateway.database import Database
 from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, Stage
@@ -134,10 +134,22 @@ class Records:
         last = self._session.exec(question).one_or_none()
         return 1 if last is None else last[0] + last[1]
 
-    def waiting_incidents(self) -> Sequence[IncidentRow]:
-        """Incidents that are in no batch yet, in the order they were recorded; as many as a batch may have."""
-        question = select(IncidentRow).where(col(IncidentRow.batch).is_(None)).order_by(col(IncidentRow.number))
-        return self._session.exec(question.limit(MAX_BATCH_INCIDENTS)).all()
+    def waiting_incidents(self) -> tuple[int, list[Incident]]:
+        """Incidents that are in no batch yet, in the order they were recorded, as many as a batch may have; and the
+        number of the last of them."""
+        question = (
+            columns(*(col(part) for part in (IncidentRow.kind, IncidentRow.device, IncidentRow.sequence)))
+            .add_columns(col(IncidentRow.evidence), col(IncidentRow.last), col(IncidentRow.number))
+            .where(col(IncidentRow.batch).is_(None))
+            .order_by(col(IncidentRow.number))
+            .limit(MAX_BATCH_INCIDENTS)
+        )
+        rows = self._session.connection().execute(question).all()
+        found = [
+            Incident(IncidentKind(kind), DeviceId(device), sequence, Digest(evidence), last)
+            for kind, device, sequence, evidence, last, _ in rows
+        ]
+        return rows[-1][-1] if rows else 0, found
 
     def put_into_batch(self, last_incident: int, batch: int) -> None:
         """Gives waiting incidents, up to the one with this number, to a batch."""
