@@ -50,6 +50,7 @@ NO_PREDECESSOR: Final = Digest(bytes(32))
 MAX_BATCH_FRAMES: Final = 1 << 20
 MAX_BATCH_INCIDENTS: Final = 1 << 20
 
+_MAX_RULE: Final = 64
 _BATCH_KIND: Final = "dataspace/batch"
 _PROOF_KIND: Final = "dataspace/frame-proof"
 
@@ -69,6 +70,8 @@ class IncidentKind(StrEnum):
     """readings older on arrival than the thing model allows"""
     AHEAD = "ahead"
     """readings from the future by the gateway's clock"""
+    IMPLAUSIBLE = "implausible"
+    """readings that fail a check of the thing model, named by `rule`"""
     UNANCHORED = "unanchored"
     """a gateway signed a receipt for a frame that no batch holds"""
 
@@ -77,7 +80,8 @@ class IncidentKind(StrEnum):
 class Incident:
     """A break in what `device` sent, from `sequence` to `last` (the same where it is one frame).
 
-    `evidence` is the hash of the frame that showed it; where an index or a receipt showed it, the hash of that.
+    `evidence` is the hash of the frame that showed it; where an index or a receipt showed it, the hash of that. `rule`:
+    what readings failed where they are implausible, else "".
     """
 
     kind: IncidentKind
@@ -86,9 +90,10 @@ class Incident:
     evidence: Digest
     last: int
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
+    rule: str = ""
 
     def to_json(self) -> dict[str, Json]:
-        return {
+        content: dict[str, Json] = {
             **self.unknown,
             "kind": str(self.kind),
             "device": str(self.device),
@@ -96,17 +101,23 @@ class Incident:
             "last": self.last,
             "evidence": str(self.evidence),
         }
+        return {**content, "rule": self.rule} if self.rule else content
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Incident:
         """Raises FormatError."""
+        kind = IncidentKind(fields.one_of("kind", tuple(IncidentKind)))
+        rule = fields.text("rule", _MAX_RULE) if kind is IncidentKind.IMPLAUSIBLE else ""
+        if kind is IncidentKind.IMPLAUSIBLE and not rule:
+            raise FormatError("an implausible reading names no rule")
         return cls(
-            IncidentKind(fields.one_of("kind", tuple(IncidentKind))),
+            kind,
             fields.id("device", DeviceId),
             fields.integer("sequence", 1),
             fields.id("evidence", Digest),
             fields.integer("last", 1),
             fields.unknown(),
+            rule,
         )
 
 

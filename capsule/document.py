@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from types import MappingProxyType
 from typing import Final, Protocol, Self, TypeVar
 
@@ -104,6 +105,28 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise FormatError(f"{self._kind}: {name} is not an integer from {low} to {high}")
         return value
+
+    def number(self, name: str, low: float = -inf, high: float = inf) -> int | float:
+        value = self.value(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise FormatError(f"{self._kind}: {name} is not a number from {low:g} to {high:g}")
+        return value
+
+    def integers(self, name: str, limit: int) -> tuple[int, ...]:
+        """A list of at most `limit` integers."""
+        items = self._list(name, limit)
+        numbers = tuple(item for item in items if isinstance(item, int) and not isinstance(item, bool))
+        if len(numbers) != len(items):
+            raise FormatError(f"{self._kind}: {name} is not a list of integers")
+        return numbers
+
+    def texts(self, name: str, limit: int) -> tuple[str, ...]:
+        """A list of at most `limit` texts."""
+        items = self._list(name, limit)
+        texts = tuple(item for item in items if isinstance(item, str) and len(item) <= _MAX_TEXT)
+        if len(texts) != len(items):
+            raise FormatError(f"{self._kind}: {name} is not a list of texts")
+        return texts
 
     def decimal(self, name: str) -> int:
         """An unsigned number of up to 256 bits in decimal text."""

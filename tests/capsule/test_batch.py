@@ -231,3 +231,13 @@ def test_batch_frames_of_one_device_need_not_be_its_first() -> None:
     entry = batch_of(frames[2:]).entries[0]
     assert entry.previous == in_batch(frames[1]).hash
     assert isinstance(batch_of(frames[2:]).batch, Batch)
+
+
+def test_an_implausible_reading_s_rule_is_anchored_with_it() -> None:
+    incident = Incident(IncidentKind.IMPLAUSIBLE, Device().id, 3, EVIDENCE, 4, rule="soc-power")
+    document = batch_of(Device().frames(4), incidents=[incident])
+    assert verify_batch(BatchDocument.from_bytes(document.to_bytes()), document.batch).incidents == (incident,)
+    other = batch_of(Device().frames(4), incidents=[replace(incident, rule="range")])
+    assert other.batch.incidents_root != document.batch.incidents_root
+    with pytest.raises(FormatError):
+        BatchDocument.from_bytes(document.to_bytes().replace(b',"rule":"soc-power"', b""))

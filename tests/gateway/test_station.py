@@ -6,6 +6,7 @@ import io
 from itertools import pairwise
 from pathlib import Path
 
+from capsule.thing.checks import Checker, Memory
 from gateway.readings import open_readings
 from gateway.station import MODEL, simulate_station, write_readings
 
@@ -24,7 +25,7 @@ def test_a_day_is_physically_possible() -> None:
     assert "simulator" in MODEL.name
     for seed in range(2):
         rows = list(simulate_station(seed, START))
-        assert all(not MODEL.out_of_range(row.values) for row in rows[::60])
+        assert Checker(MODEL).judge(rows[::60], Memory()) == ()
         for one, following in pairwise(rows):
             assert following.values["E_charged"] >= one.values["E_charged"]
             assert following.values["E_discharged"] >= one.values["E_discharged"]
