@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import gmssl.sm2
 import pytest
@@ -63,6 +64,13 @@ def test_the_standard_s_example_to_the_last_bit() -> None:
     assert sm2.user_digest(KEY).hex() == Z_A
     assert sm2.message_digest(KEY, MESSAGE).hex() == E
     assert sm2.load("gmssl").sign(int.from_bytes(SECRET, "big"), bytes.fromhex(E), nonces(NONCE)) == (R, S)
+
+
+def test_the_published_example_is_the_standard_s() -> None:
+    """docs/formats.md shows this key and signature."""
+    page = "".join((Path(__file__).parents[3] / "docs" / "formats.md").read_text("utf-8").split())
+    for shown in (KEY.hex(), Z_A, E, SIGNATURE.hex()):
+        assert shown in page
 
 
 def test_the_standard_s_signature_verifies_and_its_key_is_derived(library: Sm2Library) -> None:
