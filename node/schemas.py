@@ -7,12 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from node.errors import InputRefusedError
+
 __all__ = [
     "AnswerBody",
     "CustodyBody",
     "DealBody",
     "DenialBody",
-    "EnrollBody",
     "GrantBody",
     "OfferBody",
     "OpenDealBody",
@@ -24,6 +25,7 @@ __all__ = [
     "RetireBody",
     "ShareBody",
     "ShredBody",
+    "unhexed",
 ]
 
 
@@ -120,14 +122,6 @@ class PlaceBody(Body):
     seconds: int = Field(default=3600, ge=1)
 
 
-class EnrollBody(Body):
-    """A device's public key in hex, its suite, and the hash of its thing model."""
-
-    public_key: str
-    suite: int
-    model_hash: str
-
-
 class OrderBody(Body):
     """A buyer's signed order, as a compute node takes it."""
 
@@ -136,3 +130,11 @@ class OrderBody(Body):
     algorithm: dict[str, Any]
     code: str
     parameters: dict[str, Any]
+
+
+def unhexed(text: str) -> bytes:
+    """Bytes of a hex text, with or without 0x."""
+    try:
+        return bytes.fromhex(text.removeprefix("0x"))
+    except ValueError as error:
+        raise InputRefusedError(f"keys and signatures are written in hex digits, not {text[:20]!r}") from error

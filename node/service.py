@@ -19,13 +19,14 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from capsule import canonical
 from capsule.algorithm import Algorithm, Parameters
 from capsule.errors import CapsuleError, FormatError
-from capsule.ids import Address, AssetId, DeviceId, Digest, GrantId, OpeningId, RequestId, UseId
+from capsule.ids import Address, AssetId, Digest, GrantId, OpeningId, RequestId, UseId
 from capsule.order import Order
 from contracts.errors import LedgerError
 from node.access import Narrowing
 from node.catalogue import CustodyPlan, Offering
 from node.custody import SharePackage
 from node.dealing import Opened
+from node.device_service import device_routes
 from node.errors import InputRefusedError, NodeError, RefusedError, UnknownError
 from node.intake import read_plaintext
 from node.keyring_service import keyring_routes
@@ -37,7 +38,6 @@ from node.schemas import (
     CustodyBody,
     DealBody,
     DenialBody,
-    EnrollBody,
     GrantBody,
     OfferBody,
     OpenDealBody,
@@ -49,6 +49,7 @@ from node.schemas import (
     RetireBody,
     ShareBody,
     ShredBody,
+    unhexed,
 )
 
 __all__ = ["build_app"]
@@ -91,6 +92,7 @@ def build_app(node: Node, token: str) -> FastAPI:
     _provider_routes(app, node, operator)
     _dealing_routes(app, node, operator)
     _access_routes(app, node, operator)
+    device_routes(app, node, operator)
     keyring_routes(app, node, operator)
     for kind in (CapsuleError, LedgerError, NodeError):
         app.add_exception_handler(kind, _problem)
@@ -147,7 +149,7 @@ def _peer_routes(app: FastAPI, node: Node) -> None:
     def take_order(body: OrderBody) -> Answer:
         order = node.compute.accept(
             Order.from_json(body.order),
-            _hex(body.signature),
+            unhexed(body.signature),
             Algorithm.from_json(body.algorithm),
             body.code,
             Parameters.from_json(body.parameters),
@@ -195,18 +197,6 @@ def _provider_routes(app: FastAPI, node: Node, operator: Callable[..., None]) ->
     @app.post("/v1/assets/{asset}/retire", dependencies=guard)
     def retire(asset: str, body: RetireBody) -> Answer:
         return {"transaction": str(node.catalogue.retire(AssetId.parse(asset), body.reason))}
-
-    @app.post("/v1/devices/{device}/enroll", status_code=201, dependencies=guard)
-    def enroll(device: str, body: EnrollBody) -> Answer:
-        transaction = node.context.ledger.devices.enroll(
-            DeviceId.parse(device), body.suite, _hex(body.public_key), Digest.parse(body.model_hash)
-        )
-        return {"transaction": str(transaction.hash)}
-
-    @app.post("/v1/devices/{device}/statement", dependencies=guard)
-    def state(device: str, body: dict[str, Any]) -> Answer:
-        node.context.store.put_document("device-statement", DeviceId.parse(device), body)
-        return {"device": device}
 
     @app.post("/v1/assets", status_code=201, dependencies=guard)
     def register(body: RegisterBody) -> Answer:
@@ -404,13 +394,6 @@ def _file(path: Path, kind: str) -> FileResponse:
     if not path.is_file():
         raise UnknownError(kind, path.stem)
     return FileResponse(path, media_type="application/octet-stream")
-
-
-def _hex(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text.removeprefix("0x"))
-    except ValueError as error:
-        raise InputRefusedError(f"keys and signatures are written in hex digits, not {text[:20]!r}") from error
 
 
 def _problem(_: Request, error: Exception) -> JSONResponse:
