@@ -12,7 +12,6 @@ from audit.device_statement import DeviceStatement
 from capsule.frame import Mark
 from capsule.ids import Address, DeviceId
 from capsule.signature import ED25519, PublicKey
-from capsule.thing import MODELS as THING_MODELS
 from gateway.agent import Agent
 from gateway.door import HttpDoor
 from node.errors import InputRefusedError, KeystoreError
@@ -20,14 +19,15 @@ from node.home import Home, write_whole
 from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, passphrase, show, told
+from scripts.cli.device_owner import MODELS, add_owner_commands
 from scripts.composition import open_chain, open_home, open_ledger
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Devices: key, enrolment, signed readings.")
+add_owner_commands(app)
 
 DEFAULT_HOME = Path(".dataspace")
-MODELS = {model.name: model for model in THING_MODELS.values()}
 DEVICE_FILE = "device.json"
 TIMEOUT_SECONDS = 30.0
 
