@@ -8,6 +8,7 @@ from pydantic import Field
 
 from capsule.enrolment import Enrolment
 from capsule.ids import DeviceId, Digest
+from capsule.signature import PublicKey
 from contracts.fleet import enroll_fleet, prove_enrolled
 from node.organisation import Node
 from node.schemas import Body, unhexed
@@ -55,9 +56,8 @@ def device_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> No
 
     @app.post("/v1/devices/{device}/enroll", status_code=201, dependencies=guard)
     def enroll(device: str, body: EnrollBody) -> Answer:
-        transaction = devices.enroll(
-            DeviceId.parse(device), body.suite, unhexed(body.public_key), Digest.parse(body.model_hash)
-        )
+        key = PublicKey(body.suite, unhexed(body.public_key))
+        transaction = devices.enroll(DeviceId.parse(device), key.suite, key.key, Digest.parse(body.model_hash))
         return {"transaction": str(transaction.hash)}
 
     @app.post("/v1/fleets", status_code=201, dependencies=guard)
@@ -73,8 +73,9 @@ def device_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> No
 
     @app.post("/v1/devices/{device}/rotate", dependencies=guard)
     def rotate(device: str, body: RotateBody) -> Answer:
+        key = PublicKey(body.suite, unhexed(body.public_key))
         transaction = devices.rotate(
-            DeviceId.parse(device), body.suite, unhexed(body.public_key), body.overlap_seconds, body.distrusted_from
+            DeviceId.parse(device), key.suite, key.key, body.overlap_seconds, body.distrusted_from
         )
         return {"transaction": str(transaction.hash)}
 

@@ -9,6 +9,7 @@ walks a copy of it.
 import threading
 from collections.abc import Iterable, Mapping
 
+from capsule.errors import InputError
 from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, GrantId, OpeningId, RequestId, UseId
 from capsule.signature import PublicKey
 from capsule.source import Anchor, DeviceKey
@@ -161,7 +162,7 @@ class LedgerView:
                 case UseClosed() | UseExpired():
                     self.ended[event.use] = event
                 case DeviceEnrolled():
-                    self.device_keys[event.device] = (DeviceKey(PublicKey(event.suite, event.public_key)),)
+                    self.device_keys[event.device] = _device_key(event.suite, event.public_key)
                 case DeviceRotated():
                     self._rotate(event)
                 case BatchAnchored():
@@ -178,13 +179,22 @@ class LedgerView:
 
     def _rotate(self, event: DeviceRotated) -> None:
         """The replaced key counts for what is anchored before its overlap ends, or before it is distrusted."""
-        *older, replaced = self.device_keys[event.device]
         ends = min(event.overlap_until, event.distrusted_from or event.overlap_until)
-        kept = (*older, DeviceKey(replaced.key, ends))
-        self.device_keys[event.device] = (*kept, DeviceKey(PublicKey(event.suite, event.public_key)))
+        kept = tuple(
+            DeviceKey(one.key, ends) if one.anchored_before is None else one for one in self.device_keys[event.device]
+        )
+        self.device_keys[event.device] = kept + _device_key(event.suite, event.public_key)
 
     def _anchor(self, event: BatchAnchored, time: int) -> None:
         batch = event.batch
         self.anchors[event.gateway, event.number] = Anchor(
             event.gateway, event.number, batch.frames_root, batch.size, time
         )
+
+
+def _device_key(suite: int, key: bytes) -> tuple[DeviceKey, ...]:
+    """The contract checks no more than a key's length: bytes that are no key sign nothing, and must stop nobody."""
+    try:
+        return (DeviceKey(PublicKey(suite, key)),)
+    except InputError:
+        return ()

@@ -7,7 +7,7 @@ import httpx
 
 from capsule.enrolment import Enrolment, FleetTree
 from capsule.ids import DeviceId, FleetId
-from capsule.signature import Ed25519Signer, PublicKey
+from capsule.signature import Ed25519Signer, PublicKey, Sm2Signer
 from capsule.thing import STORAGE_STATION
 from contracts.structs import DeviceStatus
 from node.service import build_app
@@ -61,6 +61,23 @@ def test_an_owner_enrols_a_fleet_and_anybody_proves_its_devices(space: Space) ->
     # its paper does not bring it back
     assert post(space, "buyer", "/v1/fleets/papers", wanted).json() == {"proven": []}
     assert devices.device_of(papers[0].device).status is DeviceStatus.RETIRED
+
+
+def test_an_owner_enrols_keys_of_either_suite_and_nothing_that_is_no_key(space: Space) -> None:
+    devices = space["provider"].ledger.devices
+    sm2 = Sm2Signer.generate(secrets.token_bytes).public_key
+    off_the_curve = sm2[:64] + bytes([sm2[64] ^ 1]) + sm2[65:]
+    device = DeviceId(secrets.token_bytes(32))
+    for suite, wrong in ((1, bytes(32)), (2, off_the_curve), (2, sm2[:65]), (3, sm2)):
+        body = {"public_key": wrong.hex(), "suite": suite, "model_hash": str(STORAGE_STATION.hash)}
+        assert post(space, "provider", f"/v1/devices/{device}/enroll", body).status_code == 400
+    assert devices.device_of(device).status is DeviceStatus.NONE
+    body = {"public_key": sm2.hex(), "suite": 2, "model_hash": str(STORAGE_STATION.hash)}
+    assert post(space, "provider", f"/v1/devices/{device}/enroll", body).status_code == 201
+    assert devices.device_of(device).public_key == sm2
+    change = {"public_key": off_the_curve.hex(), "suite": 2, "overlap_seconds": 60}
+    assert post(space, "provider", f"/v1/devices/{device}/rotate", change).status_code == 400
+    assert devices.device_of(device).public_key == sm2
 
 
 def test_a_paper_of_a_fleet_that_is_not_on_chain_is_refused(space: Space) -> None:

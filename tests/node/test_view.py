@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from capsule.ids import DeviceId, Digest
-from capsule.signature import Ed25519Signer, PublicKey
+from capsule.signature import ED25519, SM2, Ed25519Signer, PublicKey, Sm2Signer
 from contracts.chain import Block
 from contracts.errors import ChainUnreachableError
 from contracts.events import BatchAnchored, UseOpened
@@ -62,6 +62,23 @@ def test_a_replaced_device_key_counts_until_its_overlap_ends(space: Space) -> No
     view.refresh()
     assert [key.anchored_before for key in view.device_keys[device]] == [now + 100, now + 510, None]
     assert view.device_keys[device][-1].key == PublicKey(1, third)
+
+
+def test_bytes_on_chain_that_are_no_key_stop_no_node(space: Space) -> None:
+    """An owner may enrol any 32 bytes, and any 04 || x || y || user id: the contracts do no curve arithmetic."""
+    view = LedgerView(space["regulator"].ledger)
+    devices = space["provider"].ledger.devices
+    good = Sm2Signer.generate(secrets.token_bytes).public_key
+    for suite, bad in ((ED25519, bytes(32)), (SM2, b"\x04" + bytes(65)), (SM2, good[:1] + good[33:65] * 2 + b"1")):
+        device = DeviceId(secrets.token_bytes(32))
+        devices.enroll(device, suite, bad, Digest(bytes(32)))
+        view.refresh()
+        assert view.device_keys[device] == ()
+        devices.rotate(device, SM2, good, 10, 0)
+        devices.rotate(device, suite, bad, 10, 0)
+        view.refresh()
+        assert [key.key for key in view.device_keys[device]] == [PublicKey(SM2, good)]
+        assert view.device_keys[device][0].anchored_before is not None
 
 
 def test_a_distrusted_device_key_counts_only_until_it_was_lost(space: Space) -> None:
