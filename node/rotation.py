@@ -20,10 +20,9 @@ from capsule.ids import Bytes32, Digest
 from capsule.receipt import SignedReceipt, sign_receipt
 from capsule.share import SealedShare
 from contracts.account import Account
-from contracts.bindings.participants import Participants
 from contracts.errors import NonceConflictError, RevertedError
 from contracts.structs import Decision, Keys
-from contracts.transaction import Sender, Transaction
+from contracts.transaction import Transaction
 from node.closing import Closing
 from node.context import Context
 from node.errors import InputRefusedError, KeystoreError
@@ -94,9 +93,13 @@ class Rotation:
             raise InputRefusedError("another rotation is under way; end it without a time, then rotate once more")
         if following is None and not keystore.unsettled:
             last = keystore.former[-1].replaced_at if keystore.former else 0
-            if not again and context.clock() - last < SAME_SECONDS:
+            ours = self._serve_on_chain()
+            if ours and not again and context.clock() - last < SAME_SECONDS:
                 return self._rotated(new=False)
-            self._check_chain(keys_lost)
+            if not ours and not keys_lost:
+                raise KeystoreError(
+                    "the keys on chain are not this home's; restore its newest backup, or say that they are lost"
+                )
             self._send(KeyPair.draw(suite or keystore.signer.suite, context.entropy), distrusted_from)
         self.resume()
         return self._rotated(new=True)
@@ -124,19 +127,16 @@ class Rotation:
         signer = keystore.signer
         return Rotated(signer.suite, signer.public_key, keystore.box.public, keystore.former[-1].replaced_at, new)
 
-    def _check_chain(self, keys_lost: bool) -> None:
-        """The keys that are to be replaced are on chain, and this home's."""
+    def _serve_on_chain(self) -> bool:
+        """Whether the keys that the chain has are this home's; raises KeystoreError where it has none."""
         context = self._context
         head = context.ledger.chain.head().number
         try:
             on_chain = context.ledger.participants.keys_at(context.account, head)
         except RevertedError as error:
             raise KeystoreError("there are no keys on chain to replace; run 'dataspace org announce'") from error
-        serving = context.keystore
-        if not keys_lost and not _same(on_chain, serving.signer.suite, serving.signer.public_key, serving.box.public):
-            raise KeystoreError(
-                "the keys on chain are not this home's; restore its newest backup, or say that they are lost"
-            )
+        signer, box = context.keystore.signer, context.keystore.box
+        return _same(on_chain, signer.suite, signer.public_key, box.public)
 
     def _send(self, keys: KeyPair, distrusted_from: int) -> None:
         """Signs the one transaction, keeps it with its keys, and hands it over."""
@@ -145,8 +145,7 @@ class Rotation:
         signer, box = keys.signer(context.entropy), BoxKey(keys.box)
         signature = signer.sign(box_key_statement(ledger.domain, account.address, box.public))
         recorded = _Recorded(account, lambda raw: context.keystore.prepare(NextKeys(keys, raw, distrusted_from)))
-        sender = Sender(ledger.chain, recorded, ledger.decoder)
-        participants = Participants(ledger.chain, ledger.participants.address, sender)
+        participants = ledger.as_account(recorded).participants
         # the account's own turn: nobody else of this process may sign with the same nonce
         with account.turn:
             participants.rotate_keys(signer.suite, signer.public_key, Bytes32(box.public), signature, distrusted_from)
