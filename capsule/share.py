@@ -149,8 +149,10 @@ def seal_share(secret: ShareSecret, deal: Deal, box_public: bytes) -> SealedShar
 
 def open_share(sealed: SealedShare, deal: Deal, box_key: BoxKey) -> ShareSecret:
     """A holder opens its share and checks it against the deal; ShareError when it is not the one dealt to it."""
-    holder = holder_of(deal, sealed.index)
     evidence = f"deal {deal.hash}, sealed {hexed(sealed.sealed)}"
+    if sealed.index >= len(deal.holders):
+        raise ShareError("is of no position of the deal", index=sealed.index, evidence=evidence)
+    holder = holder_of(deal, sealed.index)
     if sealed.deal != deal.hash:
         raise ShareError(f"sealed for deal {sealed.deal}", holder=holder.account, index=sealed.index, evidence=evidence)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from capsule.layout import read_layout
 from tests.scripts.capsule_offline import ASSET, CHAIN_ID, DIRECTORY, Desk
@@ -56,13 +55,9 @@ def test_a_whole_lineage_is_found_and_checked(family: Family) -> None:
     ]
     assert told["lineage"][0]["parents"] == lineage
     assert told["lineage"][1]["file"] == str(family.path("mother"))
-    shown = CliRunner().invoke(
-        family.desk.app,
-        ["capsule", "verify", str(family.path("grandchild")), "--with-parents", str(family.folder)],
-        env=family.desk.environment,
-    )
+    shown = family.desk.called("verify", family.path("grandchild"), "--with-parents", family.folder)
     assert shown.exit_code == 0
-    assert f"    {family.roots['father']} found, verified: header only" in shown.output.splitlines()
+    assert f"    {family.roots['father']} found, verified: header only" in shown.stdout.splitlines()
     # files by name, in any order, without side files and without keys
     for name in ("mother", "child"):
         family.path(name).with_name(f"{name}.dsc.leaves").unlink()
