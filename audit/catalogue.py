@@ -219,13 +219,26 @@ _CATALOGUE: Final = {
         "Capsule {capsule_root} was published before, as asset {other}.",
         "胶囊 {capsule_root} 此前已作为资产 {other} 发布。",
     ),
+    ("opening-mismatch", _HIGH, _PROVEN, "5"): (
+        "What asks for the shares of deal {deal} of version {version} does not fit the ledger: {reason}.",
+        "对第 {version} 版第 {deal} 号分配的份额收集与账本不符：{reason}。",
+    ),
+    ("deal-without-opening", _HIGH, _PROVEN, "5"): (
+        "Deal {deal} of version {version} was made when {releases} shares had been released for it where {threshold} "
+        "are needed.",
+        "第 {version} 版的第 {deal} 号分配作出时，仅有 {releases} 份份额为此释放（需要 {threshold} 份）。",
+    ),
+    ("rebind-without-opening", _HIGH, _CHECKED, "5"): (
+        "Version {version} is the capsule of version {earlier} again; too few of its shares were released for that.",
+        "第 {version} 版是第 {earlier} 版胶囊的重新绑定，但为此释放的份额不足。",
+    ),
     ("share-wrong", _HIGH, _CHECKED, "3"): (
         "The share that {holder} released does not open to what was dealt: {reason}.",
         "{holder} 释放的份额与分配承诺不符：{reason}。",
     ),
     ("false-accusation", _HIGH, _CHECKED, "3"): (
-        "{compute_node} accuses {holder} of a wrong share, but {reason}.",
-        "{compute_node} 指控 {holder} 的份额有误，但指控不成立（{reason}）。",
+        "{accuser} accuses {holder} of a wrong share, but {reason}.",
+        "{accuser} 指控 {holder} 的份额有误，但指控不成立（{reason}）。",
     ),
     # results
     ("receipt-hash-mismatch", _HIGH, _CHECKED, "7"): (

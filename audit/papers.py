@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar, cast
 
 from audit.device_statement import DeviceStatement
 from audit.documents import Documents, Reference
-from audit.picture import Anchor, Asset, Closing, Decision, Device, Grant, State, Use, Version
+from audit.picture import Anchor, Asset, Closing, Decision, Device, Grant, Opening, State, Use, Version
 from audit.picture import Deal as LedgerDeal
 from capsule import canonical
 from capsule.accusation import Accusation
@@ -42,6 +42,8 @@ _T = TypeVar("_T")
 _D = TypeVar("_D", bound=_Digested)
 # Too large to carry along; what matters of a capsule stands in its header.
 _NOT_KEPT: Final = frozenset({"capsule"})
+# Nobody must have one: it is there where somebody accuses.
+_NOT_OWED: Final = frozenset({"opening-accusation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Papers:
     @property
     def absent(self) -> int:
         """How many documents that were asked for nobody served."""
-        return sum(1 for content in self._contents.values() if content is None)
+        return sum(1 for (kind, _), content in self._contents.items() if content is None and kind not in _NOT_OWED)
 
     def policy(self, version: Version) -> Policy | Absent | Odd:
         def read(data: bytes) -> Policy:
@@ -125,6 +127,19 @@ class Papers:
         return self._paper(
             self.accusation_reference(use, closing),
             lambda data: _digested(Accusation.from_json(_json(data)), closing.receipt_hash),
+        )
+
+    def opening_accusation(self, opening: Opening, release: Decision) -> Accusation | Absent | Odd:
+        """What the provider says against a share that it gathered; most often nothing."""
+
+        def read(data: bytes) -> Accusation:
+            accusation = Accusation.from_json(_json(data))
+            if (bytes(accusation.use), accusation.index) != (bytes(opening.id), release.index):
+                raise VerificationError("it is about another release")
+            return accusation
+
+        return self._paper(
+            Reference("opening-accusation", release.decision_hash, self._provider(opening.asset)), read, opening.id
         )
 
     def decision(self, decision: Decision) -> SignedDecision | Absent | Odd:

@@ -188,6 +188,10 @@ class Opening:
     place: Place
     decisions: tuple[Decision, ...] = ()
 
+    @property
+    def releases(self) -> tuple[Decision, ...]:
+        return tuple(decision for decision in self.decisions if decision.released)
+
 
 # Access
 
@@ -411,3 +415,8 @@ class State:
         if version is None:
             return None
         return next((deal for deal in version.deals if deal.number == pin.deal), None)
+
+    def opened_deal(self, opening: Opening) -> Deal | None:
+        """The deal that an opening asks for, None where the ledger has none."""
+        version = self.version(opening.asset, opening.version)
+        return None if version is None else next((deal for deal in version.deals if deal.number == opening.deal), None)

@@ -13,7 +13,7 @@ from typing import Final
 from audit.findings import RULES, Finding
 from audit.papers import Papers
 from audit.picture import State
-from audit.rules import custody, devices, participants, record, results, served, terms, uses
+from audit.rules import accusations, custody, devices, openings, participants, record, results, served, terms, uses
 
 __all__ = ["CHECKS", "RECORD_RULES", "Check", "apply"]
 
@@ -67,8 +67,11 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "deal-mismatch": custody.deal_mismatch,
         "deal-borrowed": custody.deal_borrowed,
         "capsule-borrowed": custody.capsule_borrowed,
-        "share-wrong": custody.share_wrong,
-        "false-accusation": custody.false_accusation,
+        "opening-mismatch": openings.opening_mismatch,
+        "deal-without-opening": openings.deal_without_opening,
+        "rebind-without-opening": openings.rebind_without_opening,
+        "share-wrong": accusations.share_wrong,
+        "false-accusation": accusations.false_accusation,
         "decision-mismatch": custody.decision_mismatch,
         "receipt-hash-mismatch": results.receipt_hash_mismatch,
         "receipt-signature-invalid": results.receipt_signature_invalid,

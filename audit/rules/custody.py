@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Absent, Papers
-from audit.picture import Closing, Deal, Decision, Opening, State, Use, Version
+from audit.picture import Closing, Deal, Decision, State, Use, Version
+from audit.rules.accusations import judge
 from audit.rules.participants import signing_key_at
 from audit.rules.quorum import quorum
 from audit.rules.results import failure_stated
 from capsule.accusation import Accusation
-from capsule.box import BoxKey
 from capsule.deal import Deal as DealDocument
 from capsule.decision import REFUSED, RELEASED, SignedDecision, verify_decision
-from capsule.errors import CapsuleError, InputError, ShareError
+from capsule.errors import CapsuleError
 from capsule.receipt import SignedReceipt
-from capsule.share import ReleaseContext, open_release
 
 __all__ = [
     "capsule_borrowed",
@@ -28,11 +26,9 @@ __all__ = [
     "deal_mismatch",
     "decision_mismatch",
     "decision_repeated",
-    "false_accusation",
     "release_after_revocation",
     "release_by_non_holder",
     "release_out_of_time",
-    "share_wrong",
     "silent_holder",
     "use_unclosed",
 ]
@@ -78,9 +74,14 @@ def release_out_of_time(state: State, papers: Papers) -> Iterator[Finding]:
             if reason:
                 yield _out_of_time(Subject("use", str(use.id)), release, reason)
     for opening in state.openings.values():
-        for release in opening.decisions:
-            if release.released and release.place.time < opening.releasable_from:
+        deal = state.opened_deal(opening)
+        for release in opening.releases:
+            reason = ""
+            if release.place.time < opening.releasable_from:
                 reason = f"not open before {opening.releasable_from}"
+            elif deal is not None and _replaced_before(state, deal, release.place):
+                reason = "of a replaced deal"
+            if reason:
                 yield _out_of_time(Subject("opening", str(opening.id)), release, reason)
 
 
@@ -206,7 +207,7 @@ def _accounted_for(state: State, papers: Papers, use: Use, closing: Closing) -> 
     if closing.accuses:
         accusation = papers.accusation(use, closing)
         if isinstance(accusation, Accusation):
-            judged = _judge(state, papers, use, accusation)
+            judged = judge(state, papers, use, accusation)
             return judged is None or bool(judged.wrong)
         absent = isinstance(accusation, Absent)
     else:
@@ -293,92 +294,6 @@ def capsule_borrowed(state: State, papers: Papers) -> Iterator[Finding]:
             )
 
 
-def share_wrong(state: State, papers: Papers) -> Iterator[Finding]:
-    """A published one-time key opens a release to something else than the share that was dealt."""
-    for judged in _judged(state, papers):
-        if judged.release is not None and judged.wrong:
-            yield found(
-                "share-wrong",
-                Subject("use", str(judged.use.id)),
-                judged.release.holder,
-                holder=judged.release.holder,
-                reason=judged.wrong,
-                index=judged.release.index,
-                accusation=judged.accusation.hash,
-            )
-
-
-def false_accusation(state: State, papers: Papers) -> Iterator[Finding]:
-    """An accusation shows a wrong share; one that shows a good share, or none at all, falls back on its author."""
-    for judged in _judged(state, papers):
-        if not judged.wrong:
-            yield found(
-                "false-accusation",
-                Subject("use", str(judged.use.id)),
-                judged.use.order.compute_node,
-                compute_node=judged.use.order.compute_node,
-                holder=judged.accusation.holder,
-                reason="the share opens its commitment" if judged.release else "the key is of no release of this order",
-                accusation=judged.accusation.hash,
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """An accusation held against the release that it names: `wrong` says what is wrong with the share, if anything."""
-
-    use: Use
-    accusation: Accusation
-    release: Decision | None
-    wrong: str
-
-
-def _judged(state: State, papers: Papers) -> Iterator[_Judged]:
-    orders = set()
-    for use in state.uses.values():
-        closing = use.closing
-        if closing is None or not closing.accuses or not any(closing.receipt_hash) or use.order_hash in orders:
-            continue
-        orders.add(use.order_hash)
-        accusation = papers.accusation(use, closing)
-        if isinstance(accusation, Accusation):
-            judged = _judge(state, papers, use, accusation)
-            if judged is not None:
-                yield judged
-
-
-def _judge(state: State, papers: Papers, closed: Use, accusation: Accusation) -> _Judged | None:
-    """None where the deal document is not there to judge with."""
-    use = state.uses.get(accusation.use)
-    release = None if use is None else _release(use, accusation.index)
-    if use is None or release is None or use.order_hash != closed.order_hash:
-        return _Judged(closed, accusation, None, "")
-    deal = state.deal(use.pin)
-    document = None if deal is None else papers.deal(deal)
-    if not isinstance(document, DealDocument):
-        return None
-    expected = ReleaseContext(
-        chain_id=state.identity.domain.chain_id,
-        access=state.identity.contracts["Access"],
-        use=use.id,
-        index=accusation.index,
-    )
-    try:
-        key = BoxKey(accusation.one_time_key)
-        if key.public != use.one_time_keys[accusation.index]:
-            return _Judged(use, accusation, None, "")
-        open_release(release.sealed_share, key, expected, document)
-    except ShareError as exc:
-        return _Judged(use, accusation, release, str(exc))
-    except (InputError, IndexError):
-        return _Judged(use, accusation, None, "")
-    return _Judged(use, accusation, release, "")
-
-
-def _release(use: Use, index: int) -> Decision | None:
-    return next((release for release in use.releases if release.index == index), None)
-
-
 def decision_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
     """A holder's signed decision says what the holder did on chain, under the key that it had then."""
     for subject, deal, decisions in _decided(state):
@@ -424,14 +339,9 @@ def _decided(state: State) -> Iterator[tuple[Subject, Deal, tuple[Decision, ...]
         if deal is not None:
             yield Subject("use", str(use.id)), deal, use.decisions
     for opening in state.openings.values():
-        deal = _opened_deal(state, opening)
+        deal = state.opened_deal(opening)
         if deal is not None:
             yield Subject("opening", str(opening.id)), deal, opening.decisions
-
-
-def _opened_deal(state: State, opening: Opening) -> Deal | None:
-    version = state.version(opening.asset, opening.version)
-    return None if version is None else next((deal for deal in version.deals if deal.number == opening.deal), None)
 
 
 def _deals(state: State) -> Iterator[Deal]:

@@ -262,7 +262,12 @@ def _(honest: History, space: DataSpace) -> Planted:
 def _(honest: History, space: DataSpace) -> Planted:
     dealt = honest.first(ev.CustodyDealt, lambda event: event.deal == 2)
     opened = honest.all(ev.UseOpened, lambda event: event.pin.deal == 1 and event.asset == dealt.asset)[-1]
-    return Planted(honest.move(dealt, after=_grant_of(honest, opened)))
+    history = honest.move(opened, after=dealt)
+    for kind in (ev.UseClosed, ev.ShareRefused):
+        for _ in history.all(kind, lambda event: event.use == opened.use):
+            first = history.first(kind, lambda event: event.use == opened.use)
+            history = history.move(first, after=history.first(ev.UseOpened, lambda event: event.use == opened.use))
+    return Planted(history)
 
 
 @plant("uses-exceeded")
@@ -363,7 +368,33 @@ def _(honest: History, space: DataSpace) -> Planted:
 
 @plant("deal-mismatch")
 def _(honest: History, space: DataSpace) -> Planted:
-    return Planted(honest.change(honest.first(ev.CustodyDealt), waiting_seconds=5))
+    opened = {event.asset for event in honest.all(ev.DealOpened)}
+    dealt = honest.first(ev.CustodyDealt, lambda event: event.asset not in opened)
+    return Planted(honest.change(dealt, waiting_seconds=5))
+
+
+@plant("opening-mismatch")
+def _(honest: History, space: DataSpace) -> Planted:
+    opened = honest.first(ev.DealOpened)
+    return Planted(honest.change(opened, releasable_from=opened.releasable_from - 5))
+
+
+@plant("deal-without-opening")
+def _(honest: History, space: DataSpace) -> Planted:
+    opened = honest.first(ev.DealOpened)
+    released = honest.all(ev.ShareReleased, lambda event: event.use == opened.opening and event.index > 1)
+    return Planted(honest.drop(*released))
+
+
+@plant("rebind-without-opening")
+def _(honest: History, space: DataSpace) -> Planted:
+    asked = {event.asset for event in honest.all(ev.AccessRequested)}
+    dealt = honest.first(ev.CustodyDealt, lambda event: event.asset not in asked)
+    document = Deal.from_json(canonical.decode(honest.documents["deal", bytes(dealt.deal_hash)]))
+    deal = replace(document, version=2)
+    history = honest.serve("deal", deal.hash, canonical.encode(deal.to_json()))
+    history = history.repeat(history.first(ev.CapsulePublished, lambda event: event.asset == dealt.asset), version=2)
+    return Planted(history.repeat(history.same(dealt), version=2, deal_hash=deal.hash))
 
 
 @plant("deal-borrowed")

@@ -53,6 +53,20 @@ def test_false_accusation_falls_back_on_the_compute_node(false_accusation: Histo
     assert findings["false-accusation"].accused == quarrels.compute.account
 
 
+# Openings of deals
+
+
+def test_share_of_an_opening_out_of_its_time_is_found(honest: History) -> None:
+    """Before the waiting time is over, and after another deal has taken the place of the one that was opened."""
+    opened = honest.first(ev.DealOpened)
+    early = honest.change(opened, releasable_from=opened.releasable_from + 5)
+    assert {finding.rule for finding in early.findings()} == {"opening-mismatch", "release-out-of-time"}
+    released = honest.first(ev.ShareReleased, lambda event: event.use == opened.opening and event.index == 3)
+    late = honest.move(released, after=honest.first(ev.CustodyDealt, lambda event: event.deal == 2))
+    (finding,) = late.findings()
+    assert (finding.rule, finding.accused) == ("release-out-of-time", released.holder)
+
+
 # Failed closes after enough releases
 
 OTHER = Digest(b"\xee" * 32)
