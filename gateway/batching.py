@@ -74,10 +74,10 @@ class Batching:
 
 
 def _merged(recorded: Iterable[Incident]) -> list[Incident]:
-    """Incidents as they are anchored: a run of the same kind of one device is one, under its first one's evidence."""
-    merged: dict[tuple[IncidentKind, DeviceId], list[Incident]] = {}
+    """Incidents as they are anchored: a run of one kind and rule of a device is one, under its first one's evidence."""
+    merged: dict[tuple[IncidentKind, str, DeviceId], list[Incident]] = {}
     for incident in recorded:
-        same = merged.setdefault((incident.kind, incident.device), [])
+        same = merged.setdefault((incident.kind, incident.rule, incident.device), [])
         if same and incident.kind in _RUNS and same[-1].last + 1 == incident.sequence:
             same[-1] = replace(same[-1], last=incident.last)
         else:
@@ -85,4 +85,4 @@ def _merged(recorded: Iterable[Incident]) -> list[Incident]:
     return [incident for incidents in merged.values() for incident in incidents]
 
 
-_RUNS = frozenset({IncidentKind.LATE, IncidentKind.AHEAD, IncidentKind.REORDERED})
+_RUNS = frozenset({IncidentKind.LATE, IncidentKind.AHEAD, IncidentKind.REORDERED, IncidentKind.IMPLAUSIBLE})

@@ -22,12 +22,13 @@ from capsule.signature import Signer
 from capsule.thing import MODELS
 from capsule.tree import leaf_hash
 from contracts.errors import LedgerError
+from gateway.checks import Checks, implausible, mark_rows
 from gateway.continuity import Neighbours, breaks, contradicted, oddities
 from gateway.errors import ForkError, GatewayError, MarkError, StoreError, UnenrolledError
 from gateway.places import Places
 from gateway.register import EnrolledDevice, Register
 from gateway.settings import GatewaySettings
-from gateway.store import DeviceRow, ForkRow, FrameRow, IncidentRow, Records, Store
+from gateway.store import DeviceRow, ForkRow, FrameRow, IncidentRow, MarkRow, Records, Store
 
 __all__ = ["Intake", "Outcome", "Taken"]
 
@@ -50,7 +51,8 @@ Outcome: TypeAlias = "Taken | CapsuleError | GatewayError | LedgerError"
 class _Verified:
     """A frame that passed all checks but those of its place; of its rows only what is stored beside it.
 
-    `at`: its position among the frames given; `period`: its first and last time; `oddities`: incidents of its rows.
+    `at`: its position among the frames given; `period`: its first and last time; `oddities`: incidents of its rows;
+    `marks`: its readings that the thing model says can't be, as rows of the store.
     """
 
     at: int
@@ -58,6 +60,7 @@ class _Verified:
     rows: int
     period: tuple[float, float]
     oddities: tuple[Incident, ...]
+    marks: tuple[dict[str, object], ...]
 
 
 class Intake:
@@ -82,6 +85,7 @@ class Intake:
         self._clock = clock
         self._settings = settings
         self._places = Places(settings.known_devices)
+        self._checks = Checks(store, clock=clock, ahead_seconds=settings.ahead_seconds, most=settings.checked_devices)
         self._turn = threading.Lock()
 
     def take(self, data: bytes) -> tuple[SignedFrameReceipt, bool]:
@@ -156,8 +160,10 @@ class Intake:
             else:
                 times = [row.time for row in content.frame.rows]
                 period = (float(min(times)), float(max(times)))
-                odd = oddities(frame, MODELS.get(device.model_hash), period, now, self._settings.ahead_seconds)
-                verified.append(_Verified(at, frame, len(times), period, tuple(odd)))
+                model = MODELS.get(device.model_hash)
+                marks = self._checks.judge(content, model)
+                odd = (*oddities(frame, model, period, now, self._settings.ahead_seconds), *implausible(frame, marks))
+                verified.append(_Verified(at, frame, len(times), period, odd, mark_rows(content, marks)))
         return verified
 
     def _verified(self, frame: UnverifiedFrame, device: EnrolledDevice) -> VerifiedFrame:
@@ -237,6 +243,7 @@ class _Group:
         self._frames: list[dict[str, object]] = []
         self._devices: list[dict[str, object]] = []
         self._incidents: list[dict[str, object]] = []
+        self._marks: list[dict[str, object]] = []
 
     def keep(self, one: _Verified, receipt: SignedFrameReceipt, *, is_first: bool) -> None:
         """An accepted frame with its receipt; of a device that was not seen before where it `is_first`."""
@@ -261,6 +268,7 @@ class _Group:
                 "data": frame.data,
             }
         )
+        self._marks += one.marks
         self._places.advance(frame.device, frame.sequence, frame.hash)
 
     def keep_fork(self, frame: UnverifiedFrame) -> None:
@@ -285,13 +293,19 @@ class _Group:
                 "sequence": incident.sequence,
                 "last": incident.last,
                 "evidence": bytes(incident.evidence),
+                "rule": incident.rule,
                 "recorded_at": self.now,
             }
         )
 
     def flush(self) -> None:
         """Writes what was gathered; questions asked of the records see it from then on."""
-        for table, rows in ((DeviceRow, self._devices), (FrameRow, self._frames), (IncidentRow, self._incidents)):
+        for table, rows in (
+            (DeviceRow, self._devices),
+            (FrameRow, self._frames),
+            (IncidentRow, self._incidents),
+            (MarkRow, self._marks),
+        ):
             self.records.add_all(table, rows)
             rows.clear()
 

@@ -46,6 +46,8 @@ class GatewaySettings:
     """how long a group waits for company"""
     known_devices: int = 200_000
     """so many devices' places are kept in memory"""
+    checked_devices: int = 50_000
+    """of so many devices the checks keep what came before, some 3 KiB each; of others they read it again"""
     max_export_bytes_in_memory: int = 8 << 20
     """a larger export is spooled to disk while it is served"""
     body_seconds: float = 30.0
@@ -73,6 +75,7 @@ class GatewaySettings:
             ("commit_frames", 1, 1 << 20),
             ("commit_seconds", 0, 60),
             ("known_devices", 1, 2**31),
+            ("checked_devices", 1, 2**31),
             ("max_export_bytes_in_memory", 0, 2**53),
             ("body_seconds", 0.01, 3600),
             ("anchor_poll_seconds", 0.01, 3600),

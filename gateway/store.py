@@ -18,11 +18,24 @@ from sqlmodel import Session, SQLModel, col, select
 from capsule.batch import MAX_BATCH_INCIDENTS, BatchFrame, Incident, IncidentKind
 from capsule.ids import DeviceId, Digest
 from gateway.database import Database
-from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, Stage
+from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, MarkRow, Stage
 
-__all__ = ["BatchRow", "DeviceRow", "ForkRow", "FrameRow", "IncidentRow", "LastFrame", "Records", "Stage", "Store"]
+__all__ = [
+    "BatchRow",
+    "DeviceRow",
+    "ForkRow",
+    "FrameRow",
+    "IncidentRow",
+    "LastFrame",
+    "MarkRow",
+    "Records",
+    "Stage",
+    "Store",
+]
 
-_INSERT: Final[dict[type[SQLModel], Insert]] = {table: insert(table) for table in (FrameRow, IncidentRow, DeviceRow)}
+_INSERT: Final[dict[type[SQLModel], Insert]] = {
+    table: insert(table) for table in (FrameRow, IncidentRow, DeviceRow, MarkRow)
+}
 _AT_ONCE: Final = 500
 """values in one IN"""
 
@@ -47,7 +60,7 @@ class Records:
         self._session.add(row)
 
     def add_all(self, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Inserts rows of frames, incidents or devices at once."""
+        """Inserts rows of frames, incidents, devices or marks at once."""
         if rows:
             self._session.connection().execute(_INSERT[table], rows)
 
@@ -139,15 +152,17 @@ class Records:
         number of the last of them."""
         question = (
             columns(*(col(part) for part in (IncidentRow.kind, IncidentRow.device, IncidentRow.sequence)))
-            .add_columns(col(IncidentRow.evidence), col(IncidentRow.last), col(IncidentRow.number))
+            .add_columns(
+                col(IncidentRow.evidence), col(IncidentRow.last), col(IncidentRow.rule), col(IncidentRow.number)
+            )
             .where(col(IncidentRow.batch).is_(None))
             .order_by(col(IncidentRow.number))
             .limit(MAX_BATCH_INCIDENTS)
         )
         rows = self._session.connection().execute(question).all()
         found = [
-            Incident(IncidentKind(kind), DeviceId(device), sequence, Digest(evidence), last)
-            for kind, device, sequence, evidence, last, _ in rows
+            Incident(IncidentKind(kind), DeviceId(device), sequence, Digest(evidence), last, rule=rule)
+            for kind, device, sequence, evidence, last, rule, _ in rows
         ]
         return rows[-1][-1] if rows else 0, found
 
@@ -203,6 +218,11 @@ class Records:
         question = select(FrameRow).where(FrameRow.device == bytes(device), _between(first, last))
         yield from self._session.exec(question.order_by(col(FrameRow.sequence)).execution_options(yield_per=64))
 
+    def frames_before(self, device: DeviceId, sequence: int, count: int) -> list[FrameRow]:
+        """The last accepted frames of a device below a sequence number, at most `count`, by sequence."""
+        question = select(FrameRow).where(FrameRow.device == bytes(device), FrameRow.sequence < sequence)
+        return list(self._session.exec(question.order_by(col(FrameRow.sequence).desc()).limit(count)))[::-1]
+
     def places(self, device: DeviceId, first: int, last: int) -> Sequence[tuple[int, int, int]]:
         """Sequence, number and count of rows of a device's accepted frames, by sequence."""
         return self._session.exec(
@@ -210,6 +230,22 @@ class Records:
             .where(FrameRow.device == bytes(device), _between(first, last))
             .order_by(col(FrameRow.sequence))
         ).all()
+
+    def marks(self, device: DeviceId, first: int, last: int) -> Iterator[MarkRow]:
+        """Marked readings of a device's frames, by sequence, read as they are asked for."""
+        question = select(MarkRow).where(MarkRow.device == bytes(device), col(MarkRow.sequence).between(first, last))
+        order = question.order_by(col(MarkRow.sequence), col(MarkRow.number))
+        yield from self._session.exec(order.execution_options(yield_per=1024))
+
+    def marked(self, device: DeviceId, first: int, last: int) -> dict[str, int]:
+        """How many readings of a device's frames are marked, by rule."""
+        question = (
+            select(MarkRow.rule, func.sum(MarkRow.readings))
+            .where(MarkRow.device == bytes(device), col(MarkRow.sequence).between(first, last))
+            .group_by(col(MarkRow.rule))
+            .order_by(col(MarkRow.rule))
+        )
+        return {rule: int(count) for rule, count in self._session.exec(question)}
 
     def batches_between(self, first: int, last: int) -> Sequence[BatchRow]:
         """The batches that hold frames numbered from `first` to `last`, by number."""

@@ -13,9 +13,20 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Index, Integer, MetaData
 from sqlmodel import Field, SQLModel
 
-__all__ = ["SCHEMA", "BatchRow", "DeviceRow", "ForkRow", "FrameRow", "IncidentRow", "SchemaRow", "Stage", "Table"]
+__all__ = [
+    "SCHEMA",
+    "BatchRow",
+    "DeviceRow",
+    "ForkRow",
+    "FrameRow",
+    "IncidentRow",
+    "MarkRow",
+    "SchemaRow",
+    "Stage",
+    "Table",
+]
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The version of these tables."""
 
 _BIG: Any = BigInteger().with_variant(Integer(), "sqlite")
@@ -86,6 +97,27 @@ class ForkRow(Table, table=True):
     data: bytes
 
 
+class MarkRow(Table, table=True):
+    """Readings of one column of an accepted frame that fail one check of the thing model.
+
+    `rows`: their places in the frame as ranges, "0-2,7"; `readings`: how many; `time`: that of the first; `detail`: why
+    the first one fails.
+    """
+
+    __tablename__ = "gateway_marks"
+    __table_args__ = (Index("gateway_marks_device", "device", "sequence"),)
+    number: int | None = Field(default=None, primary_key=True, sa_type=_BIG)
+    device: bytes
+    sequence: int = Field(sa_type=_BIG)
+    frame: bytes
+    column: str
+    rule: str
+    rows: str
+    readings: int
+    time: float
+    detail: str
+
+
 class IncidentRow(Table, table=True):
     """An incident; `batch` once it is in one."""
 
@@ -96,6 +128,7 @@ class IncidentRow(Table, table=True):
     sequence: int = Field(sa_type=_BIG)
     last: int = Field(sa_type=_BIG)
     evidence: bytes
+    rule: str = ""
     recorded_at: int = Field(sa_type=_BIG)
     batch: int | None = Field(default=None, index=True, sa_type=_BIG)
 
