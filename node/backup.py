@@ -2,7 +2,7 @@
 
 `dataspace/backup`: one line of JSON (kind, version, a vault under the home's passphrase with the key of the rest), then
 a sealed stream (`capsule.vault_stream`) of a tar archive. Capsules and results are not in it: they rest sealed anyway.
-One-time keys of open uses are left out, so that no backup ever opens a capsule.
+One-time keys of uses and openings are left out, so that no backup with what stands on chain opens a capsule.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ KIND = "dataspace/backup"
 KEY_BYTES = 32
 MAX_HEADER_BYTES = 4096
 IDENTITIES = "identities"
-ONE_TIME = "one-time/%"
+ONE_TIME = ("one-time/%", "opening/%")
 
 
 def write_backup(context: Context, path: Path) -> None:
@@ -101,7 +101,7 @@ def _snapshot(home: Home) -> Iterator[Path]:
             source.backup(target)
             target.execute("PRAGMA journal_mode=DELETE")
             target.execute("PRAGMA secure_delete=ON")
-            target.execute("DELETE FROM node_secrets WHERE name LIKE ?", (ONE_TIME,))
+            target.executemany("DELETE FROM node_secrets WHERE name LIKE ?", [(names,) for names in ONE_TIME])
             target.commit()
         yield copy
     except sqlite3.Error as error:
