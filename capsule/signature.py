@@ -23,7 +23,6 @@ __all__ = [
     "MAX_KEY_BYTES",
     "MAX_SIGNATURE_BYTES",
     "SM2",
-    "SUITES",
     "Ed25519Signer",
     "PublicKey",
     "Signer",
@@ -34,7 +33,7 @@ __all__ = [
 
 ED25519: Final = 1
 SM2: Final = 2
-SUITES: Final = {ED25519: "Ed25519", SM2: "SM2"}
+_SUITES: Final = {ED25519: "Ed25519", SM2: "SM2"}
 
 MAX_KEY_BYTES: Final = sm2.POINT_BYTES + sm2.MAX_USER_ID_BYTES
 MAX_SIGNATURE_BYTES: Final = sm2.MAX_SIGNATURE_BYTES
@@ -174,6 +173,6 @@ class PublicKey:
 
 
 def _check_suite(suite: int) -> None:
-    if suite not in SUITES:
-        known = ", ".join(f"{number} ({name})" for number, name in SUITES.items())
+    if suite not in _SUITES:
+        known = ", ".join(f"{number} ({name})" for number, name in _SUITES.items())
         raise InputError(f"there is no signature suite {suite}; there are {known}")

@@ -32,7 +32,7 @@ def long_trip(space: Space) -> None:
     root = tree.root([tree.leaf_hash(encode(["bytes32", "uint8", "bytes"], [member, 1, h("key")]))])
     fleet = devices.send(provider, "enrollMany", root, 1, h("model")).value
     devices.send(provider, "proveEnrolled", fleet, member, 1, h("key"), 0, [])
-    devices.send(provider, "rotate", device, 2, b"\x04" + bytes(64), 60, 0)
+    devices.send(provider, "rotate", device, 2, b"\x04" + bytes(65), 60, 0)
     devices.send(provider, "retire", device)
     devices.send(space.gateway.address, "anchor", (1, ZERO, 9, h("frames"), h("index"), h("incidents")))
 
