@@ -1,21 +1,35 @@
-"""The port through which a device hands frames to a gateway, and its HTTP side. A `Gateway` is one itself."""
+"""The ports through which a device hands frames to gateways, with their HTTP and MQTT sides.
+
+A `FrameDoor` answers a frame before the next one is sent; a `Gateway` is one itself. A `FrameStream` takes many before
+the first answer comes. Neither answer is worth anything before the device verified it.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Final, Protocol
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, Self
 
 import httpx
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
 
 from capsule.errors import FormatError
 from capsule.frame import MEDIA_TYPE
 from capsule.frame_receipt import SignedFrameReceipt
+from capsule.ids import Address, DeviceId, Digest
+from gateway.broker import NO_SUBSCRIBERS, PROBLEM_TYPE, Broker, Link, frames_topic, options_of, receipts_topic
 from gateway.errors import PeerAnswerError, PeerUnreachableError
 
-__all__ = ["FrameDoor", "HttpDoor"]
+__all__ = ["Answer", "FrameDoor", "FrameStream", "HttpDoor", "MqttDoor"]
 
 _MAX_ANSWER_BYTES: Final = 65_536
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_FAILED: Final = 0x80
+_HASH_BYTES: Final = 32
+_RECEIPTS_IN_FLIGHT: Final = 1_024
 
 
 class FrameDoor(Protocol):
@@ -25,6 +39,29 @@ class FrameDoor(Protocol):
     """
 
     def ingest(self, frame: bytes) -> SignedFrameReceipt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for the frame with hash `frame`: a receipt, or the reason of a refusal, by no authority yet."""
+
+    frame: Digest
+    receipt: SignedFrameReceipt | None
+    refusal: str = ""
+
+
+class FrameStream(Protocol):
+    """Takes frames in order and gives answers later, in any order, or never."""
+
+    def send(self, frame: bytes, name: Digest, gateway: Address | None, seconds: float) -> None:
+        """Sends a frame with hash `name` to one gateway, or to whichever takes it; forgotten on the way if that one
+        does not fetch it within `seconds`.
+
+        Raises PeerUnreachableError when a retry of everything without an answer helps, PeerAnswerError where none does.
+        """
+
+    def answers(self, seconds: float) -> Sequence[Answer]:
+        """What came, waiting for the first at most so long. Raises as `send`."""
 
 
 class HttpDoor:
@@ -51,11 +88,110 @@ class HttpDoor:
             raise PeerAnswerError(f"the gateway's answer is no receipt: {exc}") from exc
 
 
+class MqttDoor:
+    """Publishes a device's frames to an MQTT 5 broker with QoS 1, and hears the gateways' answers.
+
+    It connects when it is first used, and anew at the next use once the connection is lost; nothing is kept over that.
+    What the broker acknowledges means nothing here. Not for several threads at once.
+    """
+
+    def __init__(self, broker: Broker, device: DeviceId, *, connect_seconds: float = 10) -> None:
+        self._broker = broker
+        self._device = device
+        self._connect_seconds = connect_seconds
+        self._link: Link | None = None
+        self._came: list[Answer] = []
+        self._lost = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, frame: bytes, name: Digest, gateway: Address | None, seconds: float) -> None:
+        """As `FrameStream.send`."""
+        options = options_of(PacketTypes.PUBLISH)
+        options.ResponseTopic = receipts_topic(self._device)
+        options.CorrelationData = bytes(name)
+        options.ContentType = MEDIA_TYPE
+        options.MessageExpiryInterval = max(1, round(seconds))
+        link = self._open()
+        try:
+            link.publish(frames_topic(self._device, gateway), frame, options)
+        except PeerUnreachableError:
+            self.close()
+            raise
+
+    def answers(self, seconds: float) -> Sequence[Answer]:
+        """As `FrameStream.answers`. Raises PeerUnreachableError also where no gateway listens."""
+        link, until = self._open(), time.monotonic() + seconds
+        try:
+            while not self._came and not self._lost and (left := until - time.monotonic()) > 0:
+                link.drive(left)
+        except PeerUnreachableError:
+            self.close()
+            if not self._came:
+                raise
+        if not self._came and self._lost:
+            reason, self._lost = self._lost, 0
+            self.close()  # else answers to what was passed on before would mix with what is sent again
+            why = "no gateway listens" if reason == NO_SUBSCRIBERS else f"it does not take the frame (0x{reason:02x})"
+            raise PeerUnreachableError(f"the broker at {self._broker} says that {why}")
+        came, self._came = self._came, []
+        return came
+
+    def close(self) -> None:
+        """Ends the connection; the next use opens another."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _open(self) -> Link:
+        if self._link is None:
+            self._lost = 0
+            link = Link(
+                self._broker,
+                f"ds{self._device.hex()[:21]}",  # a broker need not take more than 23 letters
+                max_packet_bytes=2 * _MAX_ANSWER_BYTES,
+                receive_maximum=_RECEIPTS_IN_FLIGHT,
+                on_message=self._take,
+                on_published=self._published,
+            )
+            link.open([receipts_topic(self._device)], self._connect_seconds)
+            self._link = link
+        return self._link
+
+    def _published(self, _: int, reason: int) -> None:
+        if reason == NO_SUBSCRIBERS or reason >= _FAILED:
+            self._lost = reason
+
+    def _take(self, message: MQTTMessage) -> None:
+        """Keeps an answer; what names no frame is nobody's answer."""
+        if self._link is not None:
+            self._link.ack(message)
+        name = getattr(message.properties, "CorrelationData", b"")
+        if len(name) != _HASH_BYTES or len(message.payload) > _MAX_ANSWER_BYTES:
+            return
+        if getattr(message.properties, "ContentType", "") == PROBLEM_TYPE:
+            self._came.append(Answer(Digest(name), None, _detail(bytes(message.payload)) or "no reason given"))
+            return
+        try:
+            self._came.append(Answer(Digest(name), SignedFrameReceipt.from_bytes(bytes(message.payload))))
+        except FormatError as exc:
+            self._came.append(Answer(Digest(name), None, f"its answer is no receipt: {exc}"))
+
+
 def _reason(answer: httpx.Response) -> str:
     """What a problem document (RFC 9457) says, or the bare status."""
+    detail = _detail(answer.content[:_MAX_ANSWER_BYTES])
+    return f"{detail} (status {answer.status_code})" if detail else f"status {answer.status_code}"
+
+
+def _detail(content: bytes) -> str:
     try:
-        problem = json.loads(answer.content[:_MAX_ANSWER_BYTES])
-    except ValueError:
-        problem = None
+        problem = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
     detail = problem.get("detail") if isinstance(problem, dict) else None
-    return f"{str(detail)[:500]} (status {answer.status_code})" if detail else f"status {answer.status_code}"
+    return str(detail)[:500] if detail else ""

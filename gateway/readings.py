@@ -1,7 +1,8 @@
 """Readings from a CSV file: first column time, all others numbers, an empty cell is a missing reading.
 
-UTF-8 with or without a byte order mark, commas, one header line. A time is ISO 8601 (UTC unless it names an offset) or
-unix seconds. A whole number stays an integer, anything with a point or exponent is a float; nothing else is a number.
+UTF-8 with or without a byte order mark and commas, unless told otherwise; one header line. A time is ISO 8601 (UTC
+unless it names an offset) or unix seconds. A whole number stays an integer, anything with a point or exponent is a
+float; nothing else is a number.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 from capsule.errors import InputError
 from capsule.ids import DeviceId
 from capsule.senml import EARLIEST_TIME, LATEST_TIME, Reading, Row, pack_rows
-from gateway.errors import ReadingsError
+from gateway.errors import CallerError, ReadingsError
 
 __all__ = ["ReadingsFile", "open_readings", "parse_time"]
 
@@ -37,10 +38,12 @@ class ReadingsFile:
     time_column: str
     columns: tuple[str, ...]
     origin: int
+    delimiter: str = ","
+    encoding: str = "utf-8-sig"
 
     def rows(self) -> Iterator[Row]:
         """The rows in the file's order. Raises ReadingsError at the first fault, naming line and column."""
-        for number, (line, cells) in enumerate(_lines(self.path)):
+        for number, (line, cells) in enumerate(_lines(self.path, self.delimiter, self.encoding)):
             if number > 0 and cells:
                 yield self._row(line, cells)
 
@@ -63,13 +66,27 @@ class ReadingsFile:
         return Row(time, values)
 
 
-def open_readings(path: Path, *, origin: int = 0) -> ReadingsFile:
-    """Reads the header. Raises ReadingsError where the file can't be read or its header names no columns."""
-    with closing(_lines(path)) as lines:
+def open_readings(path: Path, *, origin: int = 0, delimiter: str = ",", encoding: str = "utf-8-sig") -> ReadingsFile:
+    """Reads the header. Raises ReadingsError where the file can't be read or its header names no columns, CallerError
+    for a delimiter or an encoding that is none.
+    """
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise CallerError(f"{delimiter!r:.20} separates no cells; give one character, such as , or ;")
+    try:
+        "".encode(encoding)  # codecs.lookup would take those that are no text
+    except LookupError as exc:
+        raise CallerError(f"there is no encoding {encoding!r:.40}; try utf-8, latin-1 or gb18030") from exc
+    with closing(_lines(path, delimiter, encoding)) as lines:
         _, header = next(lines, (1, []))
     names = [name.strip() for name in header]
     if len(names) < 2:
-        raise ReadingsError(path.name, 1, None, "names a time column and at least one other, separated by commas")
+        raise ReadingsError(
+            path.name,
+            1,
+            None,
+            "names a time column and at least one other, separated by "
+            f"{'commas' if delimiter == ',' else repr(delimiter)}",
+        )
     for place, name in enumerate(names, 1):
         if not name:
             raise ReadingsError(path.name, 1, None, f"column {place} has no name")
@@ -85,7 +102,7 @@ def open_readings(path: Path, *, origin: int = 0) -> ReadingsFile:
         pack_rows(DeviceId(bytes(32)), [Row(EARLIEST_TIME, dict.fromkeys(names[1:], 0))], {})
     except InputError as exc:
         raise ReadingsError(path.name, 1, None, str(exc)) from exc
-    return ReadingsFile(path, names[0], tuple(names[1:]), origin)
+    return ReadingsFile(path, names[0], tuple(names[1:]), origin, delimiter, encoding)
 
 
 def parse_time(text: str, origin: int = 0) -> Reading:
@@ -121,18 +138,23 @@ def _number(text: str) -> Reading:
     raise ValueError(f"{text!r:.40} is no number")
 
 
-def _lines(path: Path) -> Generator[tuple[int, list[str]], None, None]:
+def _lines(path: Path, delimiter: str, encoding: str) -> Generator[tuple[int, list[str]], None, None]:
     """Number and cells of each line. Faults of the file, its encoding and its CSV are ReadingsError."""
     line = 0
     try:
-        with path.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.reader(text, strict=True)
+        with path.open(newline="", encoding=encoding) as text:
+            reader = csv.reader(text, delimiter=delimiter, strict=True)
             for cells in reader:
                 line = reader.line_num
                 yield line, cells
     except OSError as exc:
         raise ReadingsError(path.name, line + 1, None, f"can't be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
-        raise ReadingsError(path.name, line + 1, None, "is not UTF-8; convert the file first") from exc
+        raise ReadingsError(
+            path.name,
+            line + 1,
+            None,
+            f"is not {'UTF-8' if encoding == 'utf-8-sig' else encoding}; convert the file first, or name its encoding",
+        ) from exc
     except csv.Error as exc:
         raise ReadingsError(path.name, line + 1, None, f"is no CSV: {exc}") from exc

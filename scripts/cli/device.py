@@ -12,14 +12,25 @@ from audit.device_statement import DeviceStatement
 from capsule.frame import Mark
 from capsule.ids import Address, DeviceId
 from capsule.signature import ED25519, PublicKey
-from gateway.agent import Agent
-from gateway.door import HttpDoor
+from gateway.agent import Agent, Submitted
+from gateway.delivery import Delivery
+from gateway.door import HttpDoor, MqttDoor
 from node.errors import InputRefusedError, KeystoreError
 from node.home import Home, write_whole
 from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, passphrase, show, told
 from scripts.cli.device_owner import MODELS, add_owner_commands
+from scripts.cli.mqtt import (
+    MqttCaOption,
+    MqttCertificateOption,
+    MqttKeyOption,
+    MqttOption,
+    MqttPasswordFileOption,
+    MqttPlainOption,
+    MqttUserOption,
+    broker_at,
+)
 from scripts.composition import open_chain, open_home, open_ledger
 
 __all__ = ["app"]
@@ -71,30 +82,70 @@ def enroll(
 
 @app.command()
 def run(
-    csv: Annotated[Path, typer.Option(help="Readings: first column time, others numeric.")],
-    gateway: Annotated[str, typer.Option(help="URL of the gateway.")],
-    gateway_account: Annotated[str, typer.Option(help="Account of the gateway; its key is read from the chain.")],
+    gateway_account: Annotated[
+        list[str], typer.Option(help="Account of the gateway, whose key is read from the chain; with MQTT repeatable.")
+    ],
+    csv: Annotated[Path | None, typer.Option(help="Readings: first column time, others numeric.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Readings: one column of timestamps, others numeric.")] = None,
+    gateway: Annotated[str, typer.Option(help="URL of the gateway, for HTTP.")] = "",
     live: Annotated[bool, typer.Option(help="Mark readings as signed live, not imported from a file.")] = False,
+    delimiter: Annotated[str, typer.Option(help="Between the cells of a CSV file.")] = ",",
+    encoding: Annotated[str, typer.Option(help="Of a CSV file, such as latin-1.")] = "utf-8-sig",
+    origin: Annotated[int, typer.Option(help="Seconds added to times of a CSV file that are plain numbers.")] = 0,
+    rows_per_frame: Annotated[int, typer.Option(min=1, help="Rows in a frame at most.")] = 60,
+    give_up_seconds: Annotated[
+        float, typer.Option(min=0, help="With MQTT: end when no receipt came for so long; 0 for never.")
+    ] = 300,
+    mqtt: MqttOption = "",
+    mqtt_plain: MqttPlainOption = False,
+    mqtt_ca: MqttCaOption = None,
+    mqtt_certificate: MqttCertificateOption = None,
+    mqtt_key: MqttKeyOption = None,
+    mqtt_user: MqttUserOption = "",
+    mqtt_password_file: MqttPasswordFileOption = None,
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign the readings of a file and send them; what is queued survives a crash and is sent first."""
+    """Sign the readings of a file and send them until all have receipts; what is queued survives a crash.
+
+    Without a file it sends what is queued.
+    """
     with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
-        account = Address.parse(gateway_account)
+        broker = broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file)
+        if (broker is None) == (not gateway) or (csv is not None and parquet is not None):
+            raise InputRefusedError("give one way in, --gateway or --mqtt, and at most one file, --csv or --parquet")
+        accounts = [Address.parse(account) for account in gateway_account]
+        if broker is None and len(accounts) > 1:
+            raise InputRefusedError("over HTTP a device talks to one gateway; give one --gateway-account")
         ledger = open_ledger(opened.settings, chain, opened.keystore.account)
-        keys = ledger.participants.keys_at(account, ledger.final_block().number)
-        gateways = {account: PublicKey(keys.suite, keys.signing_key)}
-        with (
-            Agent(
-                home / "device.db", _device(home), opened.keystore.signer, gateways=gateways, domain=ledger.domain
-            ) as agent,
-            httpx.Client(timeout=TIMEOUT_SECONDS) as client,
-        ):
-            submitted = agent.submit_csv(csv, mark=Mark.SIGNED if live else Mark.IMPORTED)
-            frames = agent.deliver(HttpDoor(gateway, client))
-            statement = DeviceStatement(agent.device, agent.receipts()[-1:])
-            write_whole(home / "statement.json", json.dumps(statement.to_json()).encode())
+        final = ledger.final_block().number
+        keys = {account: ledger.participants.keys_at(account, final) for account in accounts}
+        gateways = {account: PublicKey(found.suite, found.signing_key) for account, found in keys.items()}
+        mark = Mark.SIGNED if live else Mark.IMPORTED
+        with Agent(
+            home / "device.db",
+            _device(home),
+            opened.keystore.signer,
+            gateways=gateways,
+            domain=ledger.domain,
+            rows_per_frame=rows_per_frame,
+        ) as agent:
+            submitted = Submitted(0, 0, new=False)
+            if csv is not None:
+                submitted = agent.submit_csv(csv, mark=mark, origin=origin, delimiter=delimiter, encoding=encoding)
+            elif parquet is not None:
+                submitted = agent.submit_parquet(parquet, mark=mark)
+            try:
+                if broker is None:
+                    with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
+                        frames = agent.deliver(HttpDoor(gateway, client))
+                else:
+                    with MqttDoor(broker, agent.device) as door:
+                        frames = agent.stream(door, Delivery(give_up_seconds=give_up_seconds or float("inf")))
+            finally:
+                statement = DeviceStatement(agent.device, agent.receipts()[-1:])
+                write_whole(home / "statement.json", json.dumps(statement.to_json()).encode())
             show(
                 {"device": str(agent.device), "frames": frames, "rows": submitted.rows, "readings": submitted.readings},
                 as_json,

@@ -23,6 +23,17 @@ from scripts.cli.console import (
     show,
     told,
 )
+from scripts.cli.mqtt import (
+    MqttCaOption,
+    MqttCertificateOption,
+    MqttKeyOption,
+    MqttOption,
+    MqttPasswordFileOption,
+    MqttPlainOption,
+    MqttUserOption,
+    broker_at,
+    subscribed,
+)
 from scripts.composition import Api, now, open_chain, open_home, open_ledger
 
 __all__ = ["app"]
@@ -33,9 +44,26 @@ DEFAULT_HOME = Path(".dataspace")
 
 
 @app.command()
-def serve(home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None) -> None:
+def serve(
+    mqtt: MqttOption = "",
+    mqtt_plain: MqttPlainOption = False,
+    mqtt_ca: MqttCaOption = None,
+    mqtt_certificate: MqttCertificateOption = None,
+    mqtt_key: MqttKeyOption = None,
+    mqtt_user: MqttUserOption = "",
+    mqtt_password_file: MqttPasswordFileOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
     """Take frames, answer with receipts, anchor batches; until interrupted."""
-    with told(), _gateway(home, passphrase_file) as (gateway, settings):
+    with (
+        told(),
+        _gateway(home, passphrase_file) as (gateway, settings),
+        subscribed(
+            gateway,
+            broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file),
+        ),
+    ):
         api = Api.fresh(f"http://{settings.host}:{settings.port}")
         config = uvicorn.Config(build_app(gateway, api.token), settings.host, settings.port, log_level="warning")
         api.write(home / "api.json")

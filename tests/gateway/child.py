@@ -1,4 +1,4 @@
-"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor FOLDER."""
+"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor|mqtt FOLDER [BROKER]."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from contracts.chain import Chain
 from contracts.embedded import EmbeddedChain
 from contracts.ledger import Ledger
 from gateway.agent import Agent
+from gateway.broker import Broker
 from gateway.errors import StoreError
 from gateway.gateway import Gateway
+from gateway.mqtt import Subscriber
 from gateway.settings import GatewaySettings
 from tests.capsule.frames import Device
 from tests.gateway.space import GATEWAY_SIGNER, Clock
@@ -44,7 +46,7 @@ def open_ledger(chain: Any, folder: Path) -> Ledger:
 
 
 def open_gateway(folder: Path, ledger: Ledger) -> Gateway:
-    settings = GatewaySettings.from_mapping({"refresh_seconds": 0})
+    settings = GatewaySettings.from_mapping({"refresh_seconds": 0}, os.environ)
     return Gateway.open(folder / "gateway", ledger, GATEWAY_SIGNER, clock=Clock(), settings=settings)
 
 
@@ -76,6 +78,13 @@ def main(what: str, folder: Path) -> None:
                     agent.submit_csv(folder / "readings.csv")
                     while agent.deliver(gateway, most=1):
                         print(agent.sequence, flush=True)
+            elif what == "mqtt":
+                with Subscriber(
+                    gateway, Broker.parse(sys.argv[3]), max_frame_bytes=1 << 20, shared=False
+                ) as subscriber:
+                    if subscriber.wait_connected(10):
+                        print("connected", flush=True)
+                    signal.pause()
             else:
                 gateway.anchor_all()
 

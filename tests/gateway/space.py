@@ -67,7 +67,7 @@ class Space:
     def gateway_ledger(self) -> Ledger:
         return self.admit(Role.GATEWAY)
 
-    def open_gateway(self, home: Path, ledger: Ledger | None = None, **settings: int | float) -> Gateway:
+    def open_gateway(self, home: Path, ledger: Ledger | None = None, **settings: int | float | str) -> Gateway:
         return Gateway.open(
             home,
             ledger or self.gateway_ledger(),
@@ -76,9 +76,10 @@ class Space:
             settings=GatewaySettings.from_mapping({"refresh_seconds": 0, **settings}),
         )
 
-    def open_agent(self, path: Path, device: Device, *gateways: Gateway) -> Agent:
+    def open_agent(self, path: Path, device: Device, *gateways: Gateway, rows_per_frame: int = 60) -> Agent:
         keys = {gateway.account: gateway.public_key for gateway in gateways}
-        return Agent(path, device.id, device.signer, gateways=keys, domain=self.operator.domain)
+        domain = self.operator.domain
+        return Agent(path, device.id, device.signer, gateways=keys, domain=domain, rows_per_frame=rows_per_frame)
 
 
 GATEWAY_SIGNER = Ed25519Signer(b"\x67" * 32)
