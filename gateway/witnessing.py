@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from capsule.errors import InputError
-from capsule.frame import FIRST_PREVIOUS, Mark, Row, UnverifiedFrame, frame_hash, read_frame, sign_packed
+from capsule.frame import FIRST_PREVIOUS, Mark, Row, UnverifiedFrame, read_frame, sign_packed
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import DeviceId, Digest
 from capsule.senml import pack_rows
@@ -34,7 +34,6 @@ class Witness:
         self._intake = intake
         self._signer = signer
         self._turns = tuple(threading.RLock() for _ in range(_TURNS))
-        self._last: dict[DeviceId, tuple[int, Digest]] = {}
 
     @contextmanager
     def turn(self, device: DeviceId) -> Iterator[int]:
@@ -70,16 +69,10 @@ class Witness:
                 mark=Mark.WITNESSED,
                 received=received,
             )
-            del self._last[device]  # until it is stored, only the store knows
-            receipt, _ = self._intake.take(data)
-            self._last[device] = (sequence + 1, frame_hash(data))
-        return receipt
+            return self._intake.take(data)[0]
 
     def _place(self, device: DeviceId) -> tuple[int, Digest]:
-        """Number and hash of the device's last frame, from the store where they are not known."""
-        if device not in self._last:
-            with self._store.reading() as records:
-                sequence = records.span(device, None, None)[2]
-                row = None if sequence is None else records.frame_at(device, sequence)
-                self._last[device] = (0, FIRST_PREVIOUS) if row is None else (row.sequence, Digest(row.hash))
-        return self._last[device]
+        """Number and hash of the device's last frame."""
+        with self._store.reading() as records:
+            known = records.device(device)
+        return (0, FIRST_PREVIOUS) if known is None else (known.last_sequence, Digest(known.last_hash))

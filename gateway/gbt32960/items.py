@@ -46,6 +46,11 @@ class Repeat:
     parts: tuple[Part, ...]
     first_number: str | None = None
 
+    @property
+    def numbered(self) -> str:
+        """Which of the two numbers in a column is the element's."""
+        return "m" if any("{m}" in part.column for part in self.parts if isinstance(part, Line)) else "n"
+
 
 Part: TypeAlias = "Line | Repeat"
 

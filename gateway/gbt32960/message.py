@@ -262,7 +262,8 @@ def _entries(
             if part.first_number is not None:
                 first = int(scope[part.first_number.format_map(place)].number or 1)
             for at in range(elements):
-                inner = {"n": place["n"] or ("" if at == 0 else str(at + 1)), "m": str(first + at)}
+                number = str(first + at)
+                inner = {**place, part.numbered: "" if part.numbered == "n" and at == 0 else number}
                 yield from _entries(cursor, part.parts, edition, item, inner, scope)
 
 

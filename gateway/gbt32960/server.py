@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -30,6 +31,8 @@ __all__ = ["VehicleLimits", "VehicleServer", "serving"]
 
 _LOG: Final = logging.getLogger("dataspace.gateway")
 _READ_BYTES: Final = 16_384
+_ANSWER_BYTES: Final = 16_384
+"""of answers that wait, here and in the kernel each"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +132,15 @@ class VehicleServer:
         if task is None or len(self._connections) >= self._limits.max_connections:
             writer.close()
             return
+        writer.transport.set_write_buffer_limits(_ANSWER_BYTES)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ANSWER_BYTES)
         session = Session(self._witness, faults=self._limits.faults)
         connection = _Connection(session, self._limits, task, asyncio.get_running_loop().time())
         self._connections.add(connection)
         try:
             await self._converse(connection, reader, writer)
         except TimeoutError:
+            writer.transport.abort()  # a close would wait for a peer that takes nothing
             _LOG.info("GB/T 32960: a connection ends: nothing whole came, or was taken, in time")
         except EnvelopeError as exc:
             _LOG.warning("GB/T 32960: a connection ends: %s", exc)
@@ -146,8 +152,17 @@ class VehicleServer:
             if not connection.ending:
                 raise
         finally:
+            await self._close(writer)
             self._forget(connection)
-            writer.close()
+
+    async def _close(self, writer: asyncio.StreamWriter) -> None:
+        """Lets the last answer leave, but not for ever."""
+        writer.close()
+        try:
+            async with asyncio.timeout(self._limits.answer_seconds):
+                await writer.wait_closed()
+        except (TimeoutError, ConnectionError):
+            writer.transport.abort()
 
     async def _converse(
         self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

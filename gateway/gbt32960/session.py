@@ -1,7 +1,7 @@
 """One vehicle's connection as a conversation: a message in, an answer out, without any network.
 
-A vehicle logs in before it may report; one vehicle at a time. A last report may follow its logout, as real vehicles send
-one. An answer says OK only for what is durable. Answers are never answered. What is refused is answered with the
+A vehicle logs in before it may report; one vehicle at a time. Reports may follow its logout: real vehicles send a last
+one then. An answer says OK only for what is durable. Answers are never answered. What is refused is answered with the
 standard's flag, and the reason is logged without the VIN.
 """
 

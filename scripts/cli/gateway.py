@@ -1,5 +1,6 @@
 """dataspace gateway: the device door as a service, batches on demand, exports."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ import typer
 import uvicorn
 
 from gateway.gateway import Gateway
+from gateway.gbt32960.server import VehicleServer, serving
+from gateway.gbt32960.vehicles import FILE_NAME, Vehicles
+from gateway.gbt32960.witness import VehicleWitness
 from gateway.service import build_app
 from node.home import create_whole
 from node.settings import Settings
@@ -23,35 +27,22 @@ from scripts.cli.console import (
     show,
     told,
 )
-from scripts.cli.mqtt import (
-    MqttCaOption,
-    MqttCertificateOption,
-    MqttKeyOption,
-    MqttOption,
-    MqttPasswordFileOption,
-    MqttPlainOption,
-    MqttUserOption,
-    broker_at,
-    subscribed,
-)
+from scripts.cli.vehicle import app as vehicle_app
 from scripts.composition import Api, now, open_chain, open_home, open_ledger
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="The device door.")
+app.add_typer(vehicle_app, name="vehicle")
 
 DEFAULT_HOME = Path(".dataspace")
 
 
 @app.command()
 def serve(
-    mqtt: MqttOption = "",
-    mqtt_plain: MqttPlainOption = False,
-    mqtt_ca: MqttCaOption = None,
-    mqtt_certificate: MqttCertificateOption = None,
-    mqtt_key: MqttKeyOption = None,
-    mqtt_user: MqttUserOption = "",
-    mqtt_password_file: MqttPasswordFileOption = None,
+    gbt32960_port: Annotated[
+        int, typer.Option("--gbt32960-port", min=0, max=65_535, help="Port for vehicles of GB/T 32960; 0 for none.")
+    ] = 0,
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
@@ -59,10 +50,7 @@ def serve(
     with (
         told(),
         _gateway(home, passphrase_file) as (gateway, settings),
-        subscribed(
-            gateway,
-            broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file),
-        ),
+        _vehicles(gateway, settings, home, gbt32960_port),
     ):
         api = Api.fresh(f"http://{settings.host}:{settings.port}")
         config = uvicorn.Config(build_app(gateway, api.token), settings.host, settings.port, log_level="warning")
@@ -99,6 +87,25 @@ def export(
         with create_whole(out) as sink:
             counts = client.download("/v1/export", query, sink)
         show({"file": str(out), **counts}, as_json)
+
+
+@contextmanager
+def _vehicles(gateway: Gateway, settings: Settings, home: Path, port: int) -> Iterator[None]:
+    """Vehicles of GB/T 32960, where a port is given, as long as the block runs."""
+    if not port:
+        yield
+        return
+    with Vehicles(home / FILE_NAME) as vehicles:
+        witness = VehicleWitness(gateway, vehicles, clock=now, entropy=secrets.token_bytes)
+        with serving(VehicleServer(witness), settings.host, port):
+            key = gateway.public_key
+            err.print(
+                f"vehicles of GB/T 32960 at {settings.host}:{port}; enrol them with suite {key.suite}, "
+                f"key {key.key.hex()}",
+                markup=False,
+                soft_wrap=True,
+            )
+            yield
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The real messages of one car over TCP: decoded, witnessed, stored, anchored, proven, and equal to their cross-check."""
+"""The real messages of one car over TCP: decoded, witnessed, stored, anchored, proven; equal to their cross-check."""
 
 from __future__ import annotations
 

@@ -65,10 +65,14 @@ def report(at: float, items: bytes, *, kind: Command = Command.REALTIME, edition
 
 
 class Terminal:
-    """A vehicle's end of a connection."""
+    """A vehicle's end of a connection. `buffer`: bytes that its kernel takes before it reads them."""
 
-    def __init__(self, port: int, seconds: float = 10) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int, seconds: float = 10, buffer: int | None = None) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.settimeout(seconds)
+        if buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self._socket.connect(("127.0.0.1", port))
         self._splitter = Splitter()
 
     def send(self, data: bytes) -> None:
