@@ -27,6 +27,17 @@ from scripts.cli.console import (
     show,
     told,
 )
+from scripts.cli.mqtt import (
+    MqttCaOption,
+    MqttCertificateOption,
+    MqttKeyOption,
+    MqttOption,
+    MqttPasswordFileOption,
+    MqttPlainOption,
+    MqttUserOption,
+    broker_at,
+    subscribed,
+)
 from scripts.cli.vehicle import app as vehicle_app
 from scripts.composition import Api, now, open_chain, open_home, open_ledger
 
@@ -43,6 +54,13 @@ def serve(
     gbt32960_port: Annotated[
         int, typer.Option("--gbt32960-port", min=0, max=65_535, help="Port for vehicles of GB/T 32960; 0 for none.")
     ] = 0,
+    mqtt: MqttOption = "",
+    mqtt_plain: MqttPlainOption = False,
+    mqtt_ca: MqttCaOption = None,
+    mqtt_certificate: MqttCertificateOption = None,
+    mqtt_key: MqttKeyOption = None,
+    mqtt_user: MqttUserOption = "",
+    mqtt_password_file: MqttPasswordFileOption = None,
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
@@ -50,6 +68,10 @@ def serve(
     with (
         told(),
         _gateway(home, passphrase_file) as (gateway, settings),
+        subscribed(
+            gateway,
+            broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file),
+        ),
         _vehicles(gateway, settings, home, gbt32960_port),
     ):
         api = Api.fresh(f"http://{settings.host}:{settings.port}")
