@@ -80,8 +80,10 @@ def verify(
     """
     if (signer_key is not None and domain is None) or (root_signature is not None and signer_key is None):
         raise InputError("a signature is checked with the provider's key and the ledger's domain")
-    # 1. The file is whole: exactly the bytes that its header says.
+    # 1. The file is whole: exactly the bytes that its header says. Where that can be told at once, nothing is read.
+    base = stream.seek(0, SEEK_CUR) if stream.seekable() else 0
     layout = read_layout(stream)
+    _check_size(stream, layout, base)
     leaves = _hash_all(stream, layout, workers, known, found)
     if stream.read(1):
         raise FormatError("capsule has bytes after its last chunk")
@@ -136,8 +138,7 @@ class CapsuleReader:
                 "capsule is under another policy", f"header names {header.policy_hash}, expected {policy_hash}"
             )
         # 2. The file is neither cut nor longer.
-        if self._seekable and stream.seek(0, SEEK_END) - self._base != layout.size:
-            raise FormatError(f"capsule has not the {layout.size} bytes that its header says")
+        _check_size(stream, layout, self._base)
         # 3. Its tree has the root that was asked for.
         self._leaves = self._rooted(root, leaves)
         # 4. The key is the committed one and belongs under this header.
@@ -291,6 +292,14 @@ def _hash_all(
         packed += run.leaves
         found(run.leaves)
     return LeafHashes(packed=bytes(packed))
+
+
+def _check_size(stream: BinaryIO, layout: Layout, base: int) -> None:
+    """FormatError where a file that can seek is cut or longer; it stands before the first chunk after that."""
+    if stream.seekable():
+        if stream.seek(0, SEEK_END) - base != layout.size:
+            raise FormatError(f"capsule has not the {layout.size} bytes that its header says")
+        stream.seek(base + layout.body)
 
 
 def _same_root(computed: Digest, root: Digest) -> None:

@@ -230,7 +230,7 @@ def verify_command(
             stream,
             root=Digest.parse(root) if root else None,
             signer_key=key,
-            root_signature=read_side(side).root_signature if side else None,
+            root_signature=read_side(side, path).root_signature if side else None,
             domain=domain,
             workers=workers,
             known=known,

@@ -21,9 +21,11 @@ from capsule.document import Fields, hexed
 from capsule.errors import FormatError, OpenError, ShareError, VerificationError
 from capsule.ids import Digest
 from capsule.key import KEY_SIZE, DataKey
+from capsule.layout import LEADING_LEAVES
 from capsule.leaves import LeafHashes, SideFile
 from capsule.share import SealedShare, open_share, rebuild_key
 from capsule.signature import ED25519, SM2, PublicKey
+from capsule.suite import TAG_SIZE
 from node.errors import InputRefusedError
 from node.home import PART, write_whole
 
@@ -45,7 +47,9 @@ __all__ = [
 
 SIDE = ".leaves"
 HASH = 32
-MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+SIDE_HEAD_BYTES = 1024  # more than magic and signature
+MAX_DOCUMENT_BYTES = 1 << 20
+MAX_CUSTODY_BYTES = 1 << 16  # a key, a share, or a deal of 32 custodians
 
 _ED25519_BYTES = 32
 _KEY = "dataspace/data-key"
@@ -59,12 +63,12 @@ def new_file(path: Path) -> Path:
     return path
 
 
-def read_document(path: Path) -> Json:
-    """A JSON document; raises FormatError, InputRefusedError when it is too large."""
+def read_document(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> Json:
+    """A JSON document; raises FormatError, also when it is too large."""
     with path.open("rb") as stream:
-        content = stream.read(MAX_DOCUMENT_BYTES + 1)
-    if len(content) > MAX_DOCUMENT_BYTES:
-        raise InputRefusedError(f"{path} is larger than {MAX_DOCUMENT_BYTES} bytes")
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise FormatError(f"{path} is larger than {limit} bytes")
     return decode(content)
 
 
@@ -132,7 +136,7 @@ def key_source(key: Path | None, deal: Path | None, shares: Sequence[Path], box:
         return _read_key(key)
     if key is not None or not shares or deal is None:
         raise InputRefusedError("give either --key, or --deal and every --share")
-    dealt = Deal.from_json(read_document(deal))
+    dealt = Deal.from_json(read_document(deal, MAX_CUSTODY_BYTES))
     sealed = [_read_share(path) for path in shares]
     box_key = box()
     data_key = rebuild_key(dealt, [open_share(each, dealt, box_key) for each in sealed])
@@ -141,7 +145,7 @@ def key_source(key: Path | None, deal: Path | None, shares: Sequence[Path], box:
 
 def _read_key(path: Path) -> KeySource:
     _private(path)
-    fields = Fields.of(read_document(path), _KEY)
+    fields = Fields.of(read_document(path, MAX_CUSTODY_BYTES), _KEY)
     # key files of the first release name no root
     root = fields.id("capsule_root", Digest) if fields.has("capsule_root") else None
     return KeySource(DataKey(fields.raw("data_key", KEY_SIZE)), root, None)
@@ -150,14 +154,18 @@ def _read_key(path: Path) -> KeySource:
 def _read_share(path: Path) -> SealedShare:
     """A share comes from others: a broken one is refused, and is no fault of whoever calls."""
     try:
-        return SealedShare.from_json(read_document(path))
+        return SealedShare.from_json(read_document(path, MAX_CUSTODY_BYTES))
     except FormatError as error:
         raise VerificationError(f"{path} is no share: {error}; ask its holder for another") from error
 
 
-def read_side(path: Path) -> SideFile:
-    """A capsule's side file; raises FormatError."""
-    return SideFile.from_bytes(path.read_bytes())
+def read_side(path: Path, capsule: Path) -> SideFile:
+    """A capsule's side file; raises FormatError, before much is read where it holds more than that capsule's leaves."""
+    most = SIDE_HEAD_BYTES + HASH * (LEADING_LEAVES + capsule.stat().st_size // TAG_SIZE)
+    with path.open("rb") as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise FormatError(f"{path} is larger than a side file of {capsule} can be")
+        return SideFile.from_bytes(stream.read(most))
 
 
 def side_leaves(capsule: Path, root: Digest | None) -> LeafHashes | None:
@@ -166,7 +174,7 @@ def side_leaves(capsule: Path, root: Digest | None) -> LeafHashes | None:
     if root is None or not side.is_file():
         return None
     try:
-        leaves = read_side(side).leaves
+        leaves = read_side(side, capsule).leaves
     except FormatError:
         return None
     return leaves if leaves.root == root else None

@@ -106,7 +106,7 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
 def _hint(path: Path) -> Digest | None:
     side = path.with_name(path.name + SIDE)
     with suppress(FormatError, FileNotFoundError):
-        return read_side(side).leaves.root
+        return read_side(side, path).leaves.root
     return None
 
 
@@ -117,7 +117,7 @@ def _read(path: Path, keys: Mapping[Address, PublicKey], domain: Domain, workers
             key = keys.get(inspect(stream).provider)
             stream.seek(0)
             side = path.with_name(path.name + SIDE)
-            signature = read_side(side).root_signature if key is not None and side.is_file() else None
+            signature = read_side(side, path).root_signature if key is not None and side.is_file() else None
             verified = verify(stream, signer_key=key, root_signature=signature, domain=domain, workers=workers)
     except (FormatError, VerificationError) as error:
         return Broken(str(error))

@@ -1,12 +1,14 @@
 """No key, no policy, no changed byte gets past; what could be checked without a key says what is wrong."""
 
 import io
+import tracemalloc
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capsule.canonical import encode
 from capsule.errors import FormatError, InputError, OpenError, VerificationError
 from capsule.layout import MAGIC, read_layout
 from capsule.leaves import LeafHashes
@@ -314,12 +316,51 @@ def test_fuzz_reader_raises_only_this_packages_errors(tail: bytes) -> None:
             read_out(data)
 
 
-def test_huge_claims_cost_nothing() -> None:
+@pytest.mark.parametrize(
+    "claim",
+    [
+        MAGIC + b"\xff\xff\xff\xff",
+        MAGIC + (1 << 20).to_bytes(4, "big") + b"{",
+        with_header(plaintext_size=2**53 - 1, chunk_size=2**26),
+        with_header(plaintext_size=2**53 - 1, chunk_size=1),
+        CAPSULE.data[: len(LAYOUT.pieces[0])] + b"\x01\x02\x00",
+    ],
+)
+def test_huge_claims_cost_nothing(claim: bytes) -> None:
+    for attempt in (verify, lambda stream: CapsuleReader(stream, DATA_KEY)):
+        tracemalloc.start()
+        try:
+            with pytest.raises(FormatError):
+                attempt(io.BytesIO(claim))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 << 20
+
+
+def test_a_pipe_that_claims_much_costs_one_chunk() -> None:
     huge = with_header(plaintext_size=2**53 - 1, chunk_size=2**26)
-    with pytest.raises(FormatError):
-        CapsuleReader(io.BytesIO(huge), DATA_KEY)
-    with pytest.raises(FormatError):
-        verify(io.BytesIO(huge))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            verify(Pipe(huge))  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 68 << 20
+
+
+def test_a_header_of_many_small_things_costs_little() -> None:
+    """The worst that 1 MiB of JSON can hold: empty lists."""
+    stored = encode({"schema": [[] for _ in range(340_000)]})
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            inspect(io.BytesIO(MAGIC + len(stored).to_bytes(4, "big") + stored))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 20
 
 
 def test_reader_shows_no_secret() -> None:
