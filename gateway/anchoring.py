@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from time import monotonic
+from typing import Final
 
 from capsule.batch import Batch, BatchDocument
 from capsule.ids import Address, Digest
@@ -15,11 +17,14 @@ from contracts.errors import RevertedError, TransactionPendingError
 from contracts.events import BatchAnchored
 from contracts.ledger import Ledger
 from contracts.structs import Batch as LedgerBatch
+from contracts.transaction import Transaction
 from gateway.errors import AnchorConflictError
 from gateway.register import Register
 from gateway.store import BatchRow, Stage, Store
 
 __all__ = ["AnchoredBatch", "Anchoring"]
+
+_LOOK_UP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Anchoring:
         self._account = account
         self._patience = patience
         self._turn = threading.Lock()
+        self._stopped = threading.Event()
 
     def anchor(self) -> tuple[AnchoredBatch, ...]:
         """Sends what is not on chain, waits for finality, and returns the batches that became final, by number.
@@ -59,6 +65,10 @@ class Anchoring:
                     break
                 done.append(anchored)
             return tuple(done)
+
+    def stop(self) -> None:
+        """Ends the waiting for finality, now and from now on."""
+        self._stopped.set()
 
     def check(self) -> None:
         """Compares the store with the chain, as a start does. Raises AnchorConflictError."""
@@ -94,11 +104,21 @@ class Anchoring:
                 # An earlier sending of ours came into a block meanwhile, or waits for one.
             else:
                 self._remember(row.number, stage=Stage.SENT, transaction=transaction.hash)
-                try:
-                    self._ledger.wait_final(transaction, self._patience)
-                except TransactionPendingError:
+                if not self._became_final(transaction):
                     return None
         return self._recorded(row)
+
+    def _became_final(self, transaction: Transaction) -> bool:
+        """Waits as long as there is patience, and nobody stops this."""
+        until = monotonic() + self._patience
+        while True:
+            try:
+                self._ledger.wait_final(transaction, min(max(until - monotonic(), 0), _LOOK_UP_SECONDS))
+            except TransactionPendingError:
+                if self._stopped.is_set() or monotonic() >= until:
+                    return False
+            else:
+                return True
 
     def _recorded(self, row: BatchRow) -> AnchoredBatch | None:
         """The batch as the final chain has it, recorded here."""

@@ -53,12 +53,15 @@ class Database:
         if self._url.get_backend_name() == "sqlite":
             self._lock_file = take_lock(Path(str(self._url.database)))
         try:
-            with self._translated():
-                self._engine = _engine(self._url)
+            self._engine = _engine(self._url)
+        except BaseException:
+            self._unlock()
+            raise
+        try:
             with self.writing() as session:
                 _make_tables(session.connection())
         except BaseException:
-            self._unlock()
+            self.close()
             raise
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from gateway.errors import NotFoundError
 from gateway.export import Export, write_export
 from gateway.ingest import Intake, Outcome, Taken
 from gateway.intake_queue import IntakeQueue
+from gateway.overview import Watch
 from gateway.proof import Proofs
 from gateway.register import Register
 from gateway.settings import GatewaySettings
@@ -76,6 +77,8 @@ class Gateway:
         )
         self.witness = Witness(store, self._intake, signer)
         self._queue = IntakeQueue(self._intake.take_many, settings)
+        self.tally = self._intake.tally
+        self.watch = Watch(store, self.register, self._queue, self.tally, clock=clock, settings=settings)
         self._batching = Batching(store, account=account, clock=clock, settings=settings)
         self._anchoring = Anchoring(store, self.register, ledger, account=account, patience=settings.finality_seconds)
         self._proofs = Proofs(store)
@@ -105,9 +108,15 @@ class Gateway:
             raise
 
     def close(self) -> None:
-        """Takes what is queued, and lets the store go. Nothing acknowledged is lost without it."""
+        """Takes what is queued, leaves anchoring where it is, and lets the store go; without it, nothing
+        acknowledged is lost."""
+        self.stop()
         self._queue.close()
         self._store.close()
+
+    def stop(self) -> None:
+        """Ends what waits for the chain; the next start goes on with it."""
+        self._anchoring.stop()
 
     def __enter__(self) -> Self:
         return self

@@ -7,9 +7,11 @@ together fare as they would one by one in that order.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final, TypeAlias
 
 from capsule.batch import Incident, IncidentKind
@@ -26,12 +28,15 @@ from gateway.checks import Checks, implausible, mark_rows
 from gateway.continuity import Neighbours, breaks, contradicted, oddities
 from gateway.errors import ForkError, GatewayError, MarkError, StoreError, UnenrolledError
 from gateway.places import Places
+from gateway.problems import problem_of
 from gateway.register import EnrolledDevice, Register
 from gateway.settings import GatewaySettings
 from gateway.store import DeviceRow, ForkRow, FrameRow, IncidentRow, MarkRow, Records, Store
+from gateway.tally import Tally
 
 __all__ = ["Intake", "Outcome", "Taken"]
 
+_LOG: Final = logging.getLogger("dataspace.gateway")
 _ADDRESS_BYTES: Final = 20
 
 
@@ -87,6 +92,7 @@ class Intake:
         self._places = Places(settings.known_devices)
         self._checks = Checks(store, clock=clock, ahead_seconds=settings.ahead_seconds, most=settings.checked_devices)
         self._turn = threading.Lock()
+        self.tally = Tally()
 
     def take(self, data: bytes) -> tuple[SignedFrameReceipt, bool]:
         """The receipt of a frame that is durable now, and whether it is new here.
@@ -104,7 +110,7 @@ class Intake:
 
     def take_many(self, frames: Sequence[bytes]) -> tuple[Outcome, ...]:
         """What `take` would return or raise for each frame in turn; all that are taken become durable at once."""
-        now = int(self._clock())
+        now, start = int(self._clock()), monotonic()
         outcomes: dict[int, Outcome] = {}
         read: dict[int, UnverifiedFrame] = {}
         for at, data in enumerate(frames):
@@ -120,6 +126,7 @@ class Intake:
                 outcomes |= self._keep(verified, now)
         except StoreError as exc:
             outcomes |= {at: exc for at in read if not isinstance(outcomes.get(at), Taken)}
+        self.tally.add([_kind(outcome) for outcome in outcomes.values()], now, monotonic() - start)
         return tuple(outcomes[at] for at in range(len(frames)))
 
     def _read(self, data: bytes) -> UnverifiedFrame:
@@ -221,6 +228,7 @@ class Intake:
                 return _again(records, known)
             if (conflict := contradicted(frame, _neighbours(records, frame, last))) is not None:
                 group.keep_fork(frame)
+                _LOG.warning("fork", extra={"device": str(frame.device), "sequence": frame.sequence})
                 return ForkError(frame.device, conflict[0], conflict[1], frame.hash)
         receipt = sign_frame_receipt(
             FrameReceipt(self._account, frame.device, frame.sequence, frame.hash, group.now),
@@ -310,11 +318,23 @@ class _Group:
             rows.clear()
 
 
+def _kind(outcome: Outcome) -> str:
+    """The outcome's name in the tally."""
+    if isinstance(outcome, Taken):
+        return "new" if outcome.new else "known"
+    problem = problem_of(outcome)
+    return "failed" if problem is None else problem.kind
+
+
 def _again(records: Records, known: FrameRow | ForkRow) -> Outcome:
     """What a frame that is here already gets: its receipt, or its refusal."""
     if isinstance(known, ForkRow):
         return _known_fork(records, read_frame(known.data))
-    suite, account, signature = known.receipt[0], known.receipt[1 : 1 + _ADDRESS_BYTES], known.receipt[21:]
+    suite, account, signature = (
+        known.receipt[0],
+        known.receipt[1 : 1 + _ADDRESS_BYTES],
+        known.receipt[1 + _ADDRESS_BYTES :],
+    )
     frame = read_frame(known.data)
     receipt = FrameReceipt(Address(account), frame.device, known.sequence, frame.hash, known.received_at)
     return Taken(SignedFrameReceipt(receipt, suite, signature), new=False)

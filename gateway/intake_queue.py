@@ -62,6 +62,14 @@ class IntakeQueue:
         """Their bytes."""
         return self._bytes
 
+    @property
+    def is_full(self) -> bool:
+        return self._frames >= self._settings.intake_frames or self._bytes >= self._settings.intake_bytes
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing
+
     def submit(self, frame: bytes) -> Future[Taken]:
         """Raises BehindError, StoppingError."""
         future: Future[Taken] = Future()

@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from tempfile import SpooledTemporaryFile
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -27,8 +27,10 @@ from capsule.source import MEDIA_TYPE as SOURCE_TYPE
 from contracts.errors import LedgerError
 from gateway.anchoring import AnchoredBatch
 from gateway.errors import CallerError, ForbiddenError, GatewayError, NotFoundError
+from gateway.frame_routes import add_frame_routes
 from gateway.gateway import Gateway
-from gateway.problems import RETRY_AFTER_SECONDS, problem_of
+from gateway.health_routes import add_health_routes
+from gateway.problems import PROBLEM_TYPE, describe, problem_of, retry_after
 from gateway.readings import parse_time
 
 __all__ = ["build_app"]
@@ -55,7 +57,8 @@ def build_app(gateway: Gateway, token: str, *, anchoring: bool = True) -> FastAP
         if not token or not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
             raise ForbiddenError("this call is the operator's: it needs the gateway's token")
 
-    _device_routes(app, gateway)
+    add_frame_routes(app, gateway)
+    add_health_routes(app, gateway)
     _public_routes(app, gateway)
     _operator_routes(app, gateway, operator)
     for kind in (CapsuleError, LedgerError, GatewayError):
@@ -66,32 +69,7 @@ def build_app(gateway: Gateway, token: str, *, anchoring: bool = True) -> FastAP
     return app
 
 
-def _device_routes(app: FastAPI, gateway: Gateway) -> None:
-    @app.post("/v1/frames", status_code=201, responses={200: {"description": "Known frame: the same receipt again"}})
-    async def take_frame(request: Request) -> Response:
-        """One frame as application/cose; answers with the gateway's signed receipt."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FRAME_TYPE:
-            raise HTTPException(415, f"a frame is sent as {FRAME_TYPE}")
-        data = await _body(request, gateway.settings.max_frame_bytes, gateway.settings.body_seconds)
-        receipt, new = await run_in_threadpool(gateway.take, data)
-        return Response(receipt.to_bytes(), 201 if new else 200, media_type="application/json")
-
-
 def _public_routes(app: FastAPI, gateway: Gateway) -> None:
-    @app.get("/healthz")
-    def health() -> Answer:
-        status = gateway.status()
-        return {
-            "status": "ok",
-            "account": str(gateway.account),
-            "devices": status.devices,
-            "frames": status.frames,
-            "waiting": status.waiting,
-            "incidents": status.incidents,
-            "batches": status.batches,
-            "unanchored_batches": status.unanchored_batches,
-        }
-
     @app.get("/v1/frames/{frame}/proof")
     def proof(frame: str) -> Response:
         """That an anchored batch holds the frame with this hash."""
@@ -163,6 +141,7 @@ def _anchoring(gateway: Gateway) -> Callable[[FastAPI], Any]:
             yield
         finally:
             stop.set()
+            gateway.stop()
             await task
 
     return lifespan
@@ -173,27 +152,13 @@ async def _anchor_until(gateway: Gateway, stop: asyncio.Event) -> None:
         try:
             for batch in await run_in_threadpool(gateway.anchor_due):
                 _LOG.info(
-                    "anchored batch %d of %d frames in block %d", batch.batch.number, batch.batch.size, batch.block
+                    "batch anchored",
+                    extra={"batch": batch.batch.number, "frames": batch.batch.size, "block": batch.block},
                 )
         except (GatewayError, LedgerError, CapsuleError):
             _LOG.exception("anchoring failed; it is tried again")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), gateway.settings.anchor_poll_seconds)
-
-
-async def _body(request: Request, most: int, seconds: float) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise HTTPException(413, f"a frame has at most {most} bytes")
-                parts.append(part)
-    except TimeoutError as exc:
-        raise HTTPException(408, f"the frame did not arrive within {seconds:g} s") from exc
-    return b"".join(parts)
 
 
 def _time(text: str) -> float:
@@ -223,22 +188,16 @@ def _anchored(batch: AnchoredBatch) -> Answer:
 # --------------------------------------------------------------------------------------------------------- problems
 
 
-def _answer(kind: str, status: int, detail: str, *, retry: bool = False) -> JSONResponse:
-    content = {
-        "type": f"urn:dataspace:problem:{kind}",
-        "title": kind.replace("-", " "),
-        "status": status,
-        "detail": detail,
-    }
-    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if retry else {}
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+def _answer(kind: str, status: int, detail: str, *, retry: int | None = None) -> JSONResponse:
+    headers = {} if retry is None else {"retry-after": str(retry)}
+    return JSONResponse(dict(describe(kind, status, detail)), status, headers, media_type=PROBLEM_TYPE)
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
     problem = problem_of(error)
     if problem is None:
         raise error
-    return _answer(problem.kind, problem.status, str(error), retry=problem.retry)
+    return _answer(problem.kind, problem.status, str(error), retry=retry_after(error))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

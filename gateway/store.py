@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, Insert, func, insert, update
+from sqlalchemy import ColumnElement, Insert, func, insert, inspect, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, SQLModel, col, select
 
 from capsule.batch import MAX_BATCH_INCIDENTS, BatchFrame, Incident, IncidentKind
 from capsule.ids import DeviceId, Digest
 from gateway.database import Database
-from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, MarkRow, Stage
+from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, MarkRow, SchemaRow, Stage
 
 __all__ = [
     "BatchRow",
@@ -36,6 +36,7 @@ __all__ = [
 _INSERT: Final[dict[type[SQLModel], Insert]] = {
     table: insert(table) for table in (FrameRow, IncidentRow, DeviceRow, MarkRow)
 }
+_RECENT_FRAMES: Final = 5_000
 _AT_ONCE: Final = 500
 """values in one IN"""
 
@@ -46,6 +47,15 @@ class LastFrame:
 
     last_sequence: int
     last_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A device of the fleet: its highest sequence, and when a frame of it came last (unix seconds)."""
+
+    device: DeviceId
+    last_sequence: int
+    last_seen: int
 
 
 class Records:
@@ -255,8 +265,45 @@ class Records:
             .order_by(col(BatchRow.number))
         ).all()
 
+    # ----------------------------------------------------------------------------------------------- at a glance
+
     def count(self, table: type[SQLModel]) -> int:
         return self._session.exec(select(func.count()).select_from(table)).one()
+
+    def counts(self, table: type[SQLModel], column: str) -> dict[str, int]:
+        """How many rows there are of each value of a column."""
+        by = inspect(table).columns[column]
+        rows = self._session.connection().execute(columns(by, func.count()).group_by(by))
+        return dict(rows.all())
+
+    def unanchored_since(self) -> int | None:
+        """When the oldest frame came that is in no anchored batch; None where all are."""
+        open_first = self._session.exec(
+            select(func.min(BatchRow.first)).where(col(BatchRow.stage) != Stage.ANCHORED)
+        ).one()
+        first = self._next_first() if open_first is None else open_first
+        return self._session.exec(select(FrameRow.received_at).where(FrameRow.number == first)).one_or_none()
+
+    def recent_fleet(self, limit: int) -> tuple[Fleet, ...]:
+        """The devices that sent last, of those in the newest frames."""
+        newest = func.max(FrameRow.received_at)
+        question = (
+            columns(col(FrameRow.device), func.max(FrameRow.sequence), newest)
+            .where(col(FrameRow.number) > self.last_number() - _RECENT_FRAMES)
+            .group_by(col(FrameRow.device))
+            .order_by(newest.desc(), col(FrameRow.device))
+            .limit(limit)
+        )
+        rows = self._session.connection().execute(question)
+        return tuple(Fleet(DeviceId(device), sequence, seen) for device, sequence, seen in rows)
+
+    def recent_incidents(self, limit: int) -> Sequence[IncidentRow]:
+        """The newest incidents, newest first."""
+        return self._session.exec(select(IncidentRow).order_by(col(IncidentRow.number).desc()).limit(limit)).all()
+
+    def recent_batches(self, limit: int) -> Sequence[BatchRow]:
+        """The newest batches, newest first."""
+        return self._session.exec(select(BatchRow).order_by(col(BatchRow.number).desc()).limit(limit)).all()
 
 
 class Store:
@@ -279,6 +326,11 @@ class Store:
     def generation(self) -> int:
         """While it stays the same, nobody but this object changed the database."""
         return self._database.generation
+
+    def probe(self) -> None:
+        """Writes nothing of note, to see whether it can be written. Raises StoreError."""
+        with self._database.writing() as session:
+            session.connection().execute(update(SchemaRow).values(version=SchemaRow.version))
 
     @contextmanager
     def writing(self) -> Iterator[Records]:

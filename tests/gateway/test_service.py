@@ -216,7 +216,8 @@ def test_a_client_that_sends_a_byte_at_a_time_does_not_hold_the_others(client: h
 
 def test_health_counts(served: Gateway, client: httpx.Client, device: Device) -> None:
     post(client, device.frame(some_rows(0, 1)))
-    health = client.get("/healthz").json()
+    assert client.get("/healthz").json() == {"status": "ok", "account": str(served.account)}
+    health = client.get("/v1/status").json()
     assert (health["devices"], health["frames"], health["waiting"], health["batches"]) == (1, 1, 1, 0)
     assert health["account"] == str(served.account)
     assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
