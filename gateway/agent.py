@@ -8,7 +8,10 @@ one is answered, so that none passes another on its way to a gateway.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Final, Self
@@ -22,13 +25,14 @@ from capsule.senml import pack_rows
 from capsule.signature import PublicKey, Signer
 from gateway.delivery import Delivery, Streaming
 from gateway.door import FrameDoor, FrameStream
-from gateway.errors import CallerError, PeerAnswerError
+from gateway.errors import CallerError, PeerAnswerError, PeerUnreachableError
 from gateway.outbox import Outbox, Parcel, Place, Submitted
 from gateway.parquet import open_parquet
 from gateway.readings import open_readings
 
 __all__ = ["Agent", "Submitted"]
 
+_LOG: Final = logging.getLogger("dataspace.device")
 _ROWS_PER_FRAME: Final = 60
 _READINGS_PER_FRAME: Final = 20_000
 _MAX_PAYLOAD_BYTES: Final = MAX_FRAME_BYTES - 1024  # the rest is for header and signature
@@ -172,6 +176,45 @@ class Agent:
         return Streaming(
             self._outbox, self._signed, self._verified, door, delivery or Delivery(), self._gateways.keys()
         ).run()
+
+    def follow(
+        self,
+        source: Callable[[], Iterable[Row]],
+        deliver: Callable[[], object],
+        *,
+        stop: threading.Event,
+        every_seconds: float = 1.0,
+        mark: Mark = Mark.SIGNED,
+    ) -> None:
+        """Queues what `source` returns, and delivers what is queued with `deliver`, until `stop` is set.
+
+        `source` is called every so many seconds in a thread of its own, also while no gateway can be reached. A call
+        means that the rows of the call before are on disk. What it raises ends the following, and is raised; so is all
+        that `deliver` raises but PeerUnreachableError.
+        """
+        with ThreadPoolExecutor(1, "source") as pool:
+            watching = pool.submit(self._watch, source, stop, every_seconds, mark)
+            try:
+                while not stop.is_set():
+                    if self.queued:
+                        try:
+                            deliver()
+                        except PeerUnreachableError as exc:
+                            _LOG.warning("%s; it is tried again", exc)
+                    stop.wait(every_seconds)
+            finally:
+                stop.set()
+        watching.result()
+
+    def _watch(
+        self, source: Callable[[], Iterable[Row]], stop: threading.Event, every_seconds: float, mark: Mark
+    ) -> None:
+        try:
+            while not stop.is_set():
+                self.submit(source(), mark=mark)
+                stop.wait(every_seconds)
+        finally:
+            stop.set()
 
     def _signed(self, payload: bytes, mark: Mark, place: Place) -> bytes:
         return sign_packed(

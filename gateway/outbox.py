@@ -3,13 +3,14 @@
 Invariants: a frame is on disk with the sequence number and hash that the next one needs before anybody sees it, so that
 no number is ever signed twice, whatever is killed; it stays until its receipt is on disk; a submission is queued whole
 or not at all. Every change is flushed to the disk before its call returns (SQLite, `synchronous=FULL`). One process a
-queue: two with one key would fork the device.
+queue: two with one key would fork the device; its threads take turns.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class Outbox:
     def __init__(self, path: Path, device: DeviceId) -> None:
         """Opens the queue, or makes it. Raises StoreLockedError, StoreError, CallerError where it is another's."""
         self._device = device
+        self._turn = threading.Lock()
         self._lock_file = take_lock(path)
         try:
             with _translated():
@@ -167,14 +169,14 @@ class Outbox:
     @property
     def sequence(self) -> int:
         """The last sequence number signed."""
-        with _translated():
+        with self._reading():
             return int(self._database.execute("SELECT sequence FROM device").fetchone()[0])
 
     @property
     def queued(self) -> int:
         """Frames, signed or yet to be, that have no receipt."""
         question = "SELECT (SELECT count(*) FROM parcels) + (SELECT count(*) FROM frames WHERE receipt IS NULL)"
-        with _translated():
+        with self._reading():
             return int(self._database.execute(question).fetchone()[0])
 
     def receipts(self) -> tuple[SignedFrameReceipt, ...]:
@@ -186,13 +188,18 @@ class Outbox:
         return next(iter(self._receipts("ORDER BY sequence DESC LIMIT 1")), None)
 
     def _receipts(self, order: str) -> tuple[SignedFrameReceipt, ...]:
-        with _translated():
+        with self._reading():
             found = self._database.execute(f"SELECT receipt FROM frames WHERE receipt IS NOT NULL {order}")  # noqa: S608
             return tuple(SignedFrameReceipt.from_bytes(receipt) for (receipt,) in found)
 
     @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._turn, _translated():
+            yield
+
+    @contextmanager
     def _writing(self) -> Iterator[None]:
-        with _translated():
+        with self._reading():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from capsule.frame import MAX_FRAME_BYTES, Mark, Row, read_frame
 from capsule.frame_receipt import SignedFrameReceipt, sign_frame_receipt
 from capsule.ids import Address, DeviceId
 from capsule.signature import Ed25519Signer
-from gateway.agent import Agent
+from gateway.agent import Agent, Submitted
 from gateway.errors import (
     CallerError,
     PeerAnswerError,
@@ -159,3 +163,85 @@ def test_a_receipt_that_does_not_hold_leaves_the_frame_queued(
 def test_an_empty_submission_sends_nothing(gateway: Gateway, agent: Agent) -> None:
     assert agent.submit([]).rows == 0
     assert agent.deliver(gateway) == 0
+
+
+def test_a_callable_is_asked_on_while_no_gateway_answers(gateway: Gateway, agent: Agent) -> None:
+    stop, calls, rows = threading.Event(), iter(range(1_000_000)), some_rows(0, 60)
+
+    def source() -> list[Row]:
+        at = next(calls)
+        return [rows[at]] if at < len(rows) else []
+
+    def deliver() -> None:
+        if agent.queued < 20 and gateway.status().frames == 0:
+            raise PeerUnreachableError("no gateway")
+        agent.deliver(gateway)
+        if gateway.status().frames == 60:
+            stop.set()
+
+    agent.follow(source, deliver, stop=stop, every_seconds=0.002)
+    assert (agent.queued, gateway.status().frames, gateway.status().incidents) == (0, 60, 0)
+
+
+def test_what_a_source_raises_ends_the_following(gateway: Gateway, agent: Agent) -> None:
+    def source() -> list[Row]:
+        raise ReadingsError("sensor", 1, None, "is gone")
+
+    with pytest.raises(ReadingsError, match="sensor, line 1: is gone"):
+        agent.follow(source, lambda: agent.deliver(gateway), stop=threading.Event(), every_seconds=0.01)
+
+
+def test_a_file_with_other_separators_and_letters(gateway: Gateway, agent: Agent, tmp_path: Path) -> None:
+    file = tmp_path / "trip.csv"
+    file.write_bytes("Time [s];Temperature [\u00b0C] ;SoC [%]\r\n0;21.5;87\r\n0.1;;86.9\r\n".encode("latin-1"))
+    with pytest.raises(ReadingsError, match="is not UTF-8; convert the file first, or name its encoding"):
+        agent.submit_csv(file, delimiter=";")
+    for wrong in ({"delimiter": ";;"}, {"encoding": "no-such"}, {"encoding": "rot13"}):
+        with pytest.raises(CallerError):
+            agent.submit_csv(file, **wrong)  # type: ignore[arg-type]
+    assert agent.queued == 0
+    agent.submit_csv(file, delimiter=";", encoding="latin-1", origin=START)
+    agent.deliver(gateway)
+    frame = read_frame(gateway.evidence(agent.receipts()[0].receipt.frame)).content_unverified()
+    assert frame.rows == (
+        Row(START, {"Temperature [\u00b0C]": 21.5, "SoC [%]": 87}),
+        Row(START + 0.1, {"SoC [%]": 86.9}),
+    )
+
+
+def test_a_parquet_file_is_queued_once_and_whole(gateway: Gateway, agent: Agent, tmp_path: Path) -> None:
+    file = tmp_path / "day.parquet"
+    moments = pyarrow.array([START * 1000, START * 1000 + 500], pyarrow.timestamp("ms", tz="Asia/Shanghai"))
+    columns = {"P": pyarrow.array([1, None], pyarrow.int32()), "at": moments, "Q": pyarrow.array([float("nan"), 2.5])}
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    assert agent.submit_parquet(file) == Submitted(2, 2, new=True)
+    assert agent.submit_parquet(file) == Submitted(2, 2, new=False)
+    agent.deliver(gateway)
+    frame = read_frame(gateway.evidence(agent.receipts()[0].receipt.frame)).content_unverified()
+    assert frame.rows == (Row(START, {"P": 1}), Row(START + 0.5, {"Q": 2.5}))
+
+
+_TIMES = pyarrow.array([START, START], pyarrow.timestamp("s"))
+_BAD_TABLES = [
+    ({"P": [1, 2]}, "has 0 columns of timestamps"),
+    ({"at": _TIMES, "too": _TIMES, "P": [1, 2]}, "has 2 columns of timestamps"),
+    ({"at": _TIMES, "P": ["1", "2"]}, "column P: has values of type string"),
+    ({"at": _TIMES}, "no column of readings"),
+    ({"at": _TIMES, "P": [1.0, float("inf")]}, "line 2, column P: is infinite"),
+    ({"at": _TIMES, "P": pyarrow.array([1, 2**64 - 1], pyarrow.uint64())}, "does not fit 64 bits"),
+    ({"at": pyarrow.array([START, 1], pyarrow.timestamp("s")), "P": [1, 2]}, "line 2, column at: is no time from 1978"),
+    ({"at": pyarrow.array([START * 10**9 + 1, 0], pyarrow.timestamp("ns")), "P": [1, 2]}, "times too fine"),
+    ({"at": _TIMES, "P": [1, 2], "p": [1, 2]}, "column P: is there twice"),
+]
+
+
+@pytest.mark.parametrize(("columns", "match"), _BAD_TABLES)
+def test_a_bad_parquet_file_queues_nothing(agent: Agent, tmp_path: Path, columns: dict[str, Any], match: str) -> None:
+    file = tmp_path / "bad.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    with pytest.raises(ReadingsError, match=match):
+        agent.submit_parquet(file)
+    file.write_bytes(b"no parquet")
+    with pytest.raises(ReadingsError, match="is no Parquet file"):
+        agent.submit_parquet(file)
+    assert agent.queued == 0
