@@ -50,8 +50,8 @@ class VehicleLimits:
     """to take an answer"""
     faults: int = 10
     """refused messages before the connection ends"""
-    stop_seconds: float = 10.0
-    """for what is being stored when the server stops"""
+    stop_seconds: float = 20.0
+    """for what is being stored, and its answers, when the server stops"""
 
 
 class _Connection:
@@ -123,9 +123,7 @@ class VehicleServer:
         for connection in list(self._connections):
             connection.end()
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self._limits.stop_seconds)
-            for task in late:
-                task.cancel()
+            await asyncio.wait(tasks, timeout=self._limits.stop_seconds)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -143,7 +141,7 @@ class VehicleServer:
             writer.transport.abort()  # a close would wait for a peer that takes nothing
             _LOG.info("GB/T 32960: a connection ends: nothing whole came, or was taken, in time")
         except EnvelopeError as exc:
-            _LOG.warning("GB/T 32960: a connection ends: %s", exc)
+            _LOG.info("GB/T 32960: a connection ends: %s", exc)
         except (GatewayError, LedgerError, CapsuleError):
             _LOG.exception("GB/T 32960: a message could not be stored and is not answered; the vehicle sends it again")
         except ConnectionError:
@@ -152,6 +150,7 @@ class VehicleServer:
             if not connection.ending:
                 raise
         finally:
+            connection.at_work = True  # with closing, which bounds itself
             await self._close(writer)
             self._forget(connection)
 
