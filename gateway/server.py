@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from gateway.settings import GatewaySettings
 
-__all__ = ["serve"]
+__all__ = ["collect_seldom", "serve"]
 
 _COLLECT_AFTER: Final = (50_000, 20, 50)
 """Objects made between two collections. Frames make many and no cycles; collecting as often as usual took a third of
@@ -40,11 +40,16 @@ def serve(
         backlog=_BACKLOG,
         timeout_graceful_shutdown=max(round(settings.stop_seconds), 1),
     )
+    collect_seldom()
+    with _signals_end_the_server_alone():
+        uvicorn.Server(config).run(list(sockets) or None)
+
+
+def collect_seldom() -> None:
+    """Sets this process's garbage collector for intake. What is there already is never looked at again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
-    with _signals_end_the_server_alone():
-        uvicorn.Server(config).run(list(sockets) or None)
 
 
 @contextmanager
