@@ -18,9 +18,9 @@ from capsule.batch import Incident, IncidentKind
 from capsule.digest import Domain
 from capsule.errors import CapsuleError, FormatError, VerificationError
 from capsule.frame import Mark, UnverifiedFrame, VerifiedFrame, read_frame
-from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, sign_frame_receipt
+from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, sign_frame_receipt, verify_frame_receipt
 from capsule.ids import Address, Digest
-from capsule.signature import Signer
+from capsule.signature import PublicKey, Signer
 from capsule.thing import MODELS
 from capsule.tree import leaf_hash
 from contracts.errors import LedgerError
@@ -143,7 +143,7 @@ class Intake:
             known = records.known(tuple(set(hashes.values())))
             for at, frame in hashes.items():
                 if (row := known.get(frame)) is not None:
-                    outcomes[at] = _again(records, row)
+                    outcomes[at] = self._again(records, row)
 
     def _verify(self, read: dict[int, UnverifiedFrame], outcomes: dict[int, Outcome], now: int) -> list[_Verified]:
         """Those of the frames without an outcome that are what they say; the others get one."""
@@ -172,6 +172,28 @@ class Intake:
                 odd = (*oddities(frame, model, period, now, self._settings.ahead_seconds), *implausible(frame, marks))
                 verified.append(_Verified(at, frame, len(times), period, odd, mark_rows(content, marks)))
         return verified
+
+    def _again(self, records: Records, known: FrameRow | ForkRow) -> Outcome:
+        """What a frame that is here already gets: its receipt, or its refusal.
+
+        A receipt from before a rotation is signed anew: its device reads this gateway's key from the chain, and would
+        send the frame for ever.
+        """
+        if isinstance(known, ForkRow):
+            return _known_fork(records, read_frame(known.data))
+        suite, account, signature = (
+            known.receipt[0],
+            known.receipt[1 : 1 + _ADDRESS_BYTES],
+            known.receipt[1 + _ADDRESS_BYTES :],
+        )
+        frame = read_frame(known.data)
+        receipt = FrameReceipt(Address(account), frame.device, known.sequence, frame.hash, known.received_at)
+        signed = SignedFrameReceipt(receipt, suite, signature)
+        try:
+            verify_frame_receipt(signed, PublicKey(self._signer.suite, self._signer.public_key), self._domain)
+        except VerificationError:
+            signed = sign_frame_receipt(receipt, self._signer, self._domain)
+        return Taken(signed, new=False)
 
     def _verified(self, frame: UnverifiedFrame, device: EnrolledDevice) -> VerifiedFrame:
         keys = device.counting(self._clock())
@@ -225,7 +247,7 @@ class Intake:
             group.flush()
             known = records.known((bytes(frame.hash),)).get(bytes(frame.hash))  # it may have arrived twice
             if known is not None:
-                return _again(records, known)
+                return self._again(records, known)
             if (conflict := contradicted(frame, _neighbours(records, frame, last))) is not None:
                 group.keep_fork(frame)
                 _LOG.warning("fork", extra={"device": str(frame.device), "sequence": frame.sequence})
@@ -324,20 +346,6 @@ def _kind(outcome: Outcome) -> str:
         return "new" if outcome.new else "known"
     problem = problem_of(outcome)
     return "failed" if problem is None else problem.kind
-
-
-def _again(records: Records, known: FrameRow | ForkRow) -> Outcome:
-    """What a frame that is here already gets: its receipt, or its refusal."""
-    if isinstance(known, ForkRow):
-        return _known_fork(records, read_frame(known.data))
-    suite, account, signature = (
-        known.receipt[0],
-        known.receipt[1 : 1 + _ADDRESS_BYTES],
-        known.receipt[1 + _ADDRESS_BYTES :],
-    )
-    frame = read_frame(known.data)
-    receipt = FrameReceipt(Address(account), frame.device, known.sequence, frame.hash, known.received_at)
-    return Taken(SignedFrameReceipt(receipt, suite, signature), new=False)
 
 
 def _known_fork(records: Records, frame: UnverifiedFrame) -> ForkError:

@@ -18,7 +18,7 @@ from capsule.errors import CapsuleError, FormatError, VerificationError
 from capsule.frame import Frame, Mark, Row, frame_hash, read_frame, sign_frame
 from capsule.frame_receipt import verify_frame_receipt
 from capsule.ids import DeviceId, Digest
-from capsule.signature import ED25519, Ed25519Signer
+from capsule.signature import ED25519, Ed25519Signer, Sm2Signer
 from capsule.thing import STORAGE_STATION
 from gateway.errors import ForkError, GatewayError, MarkError, UnenrolledError
 from gateway.gateway import Gateway
@@ -63,6 +63,20 @@ def test_the_same_bytes_get_the_same_receipt_and_change_nothing(
     finally:
         space.clock.now -= 50
     assert contents(gateway, tmp_path / "gateway") == before
+
+
+def test_a_known_frame_gets_its_receipt_under_the_gateway_s_newest_key(
+    space: Space, device: Device, tmp_path: Path
+) -> None:
+    ledger, frame = space.gateway_ledger(), device.frame(some_rows(0, 3))
+    with space.open_gateway(tmp_path / "rotating", ledger) as gateway:
+        before = gateway.ingest(frame)
+    signer = Sm2Signer.generate(secrets.token_bytes)
+    with Gateway.open(tmp_path / "rotating", ledger, signer, clock=space.clock) as gateway:
+        after, new = gateway.take(frame)
+        assert not new
+        assert after.receipt == before.receipt
+        verify_frame_receipt(after, gateway.public_key, space.operator.domain)
 
 
 def _refused(gateway: Gateway, home: Path, frame: bytes, error: type[Exception], match: str) -> None:
