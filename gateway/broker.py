@@ -252,7 +252,11 @@ class Link:
             if (left := until - time.monotonic()) <= 0:
                 self.close()
                 raise PeerUnreachableError(f"the broker at {self._broker} does not answer")
-            self.drive(left)
+            try:
+                self.drive(left)
+            except PeerUnreachableError:
+                if not reasons:  # a broker that refuses says so and hangs up
+                    raise
         return reasons
 
     def _refused_if(self, refused: bool, what: str, reason: ReasonCode) -> None:
