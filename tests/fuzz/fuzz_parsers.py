@@ -79,7 +79,7 @@ def told(target: Target, status: int, log: str) -> None:
 
 def run(targets: Sequence[Target], seconds: int, jobs: int) -> int:
     """Fuzzes all targets, `jobs` at a time; returns how many failed."""
-    each = max(1, seconds * jobs // len(targets))
+    weights = sum(target.weight for target in targets)
     FOUND.mkdir(exist_ok=True)
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,8 @@ def run(targets: Sequence[Target], seconds: int, jobs: int) -> int:
             while waiting and len(running) < jobs:
                 target = waiting.pop(0)
                 place = Path(folder, target.name)
-                running[started(target, each, place, place.with_suffix(".log"))] = target
+                share = max(1, seconds * jobs * target.weight // weights)
+                running[started(target, share, place, place.with_suffix(".log"))] = target
             process, ended = os.wait()
             target = running.pop(process)
             log = Path(folder, f"{target.name}.log").read_text(encoding="utf-8", errors="replace")

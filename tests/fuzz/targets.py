@@ -56,12 +56,13 @@ _SPARE = DeviceId(bytes([1]) * 32)
 
 @dataclass(frozen=True)
 class Target:
-    """`run` takes hostile bytes; only `allowed` errors may come out of it."""
+    """`run` takes hostile bytes; only `allowed` errors may come out of it. `weight`: its part of the time."""
 
     name: str
     run: Callable[[bytes], None]
     allowed: tuple[type[CapsuleError], ...]
     seeds: tuple[bytes, ...]
+    weight: int = 1
 
     def __call__(self, data: bytes) -> None:
         try:
@@ -209,16 +210,16 @@ _CHECKPOINT = {
 _FORMAT = (FormatError,)
 
 TARGETS = (
-    Target("header", _header, _FORMAT, _HEADERS),
-    Target("framed-header", _framed_header, (FormatError, OpenError), _HEADERS),
-    Target("layout", _layout, _FORMAT, _WHOLE),
+    Target("header", _header, _FORMAT, _HEADERS, 3),
+    Target("framed-header", _framed_header, (FormatError, OpenError), _HEADERS, 3),
+    Target("layout", _layout, _FORMAT, _WHOLE, 3),
     Target("open", lambda data: _opened(data, None), (FormatError, OpenError), _WHOLE[-1:]),
     Target("open-rooted", lambda data: _opened(data, _ROOT), (FormatError, VerificationError, OpenError), _WHOLE[-1:]),
     Target("verify", _verify, (FormatError, VerificationError), _WHOLE[-1:]),
     Target("side", _side, _FORMAT, tuple(bytes.fromhex(case["side_file"]) for case in _CAPSULES)),
-    Target("share", _share, _FORMAT, _SHARES),
+    Target("share", _share, _FORMAT, _SHARES, 3),
     Target("release", _release, (ShareError,), (bytes.fromhex(_RELEASE["sealed"]),)),
-    Target("deal", _deal, _FORMAT, (encode(_CUSTODY["deal"]),)),
+    Target("deal", _deal, _FORMAT, (encode(_CUSTODY["deal"]),), 3),
     Target("receipt", _document(SignedReceipt.from_json), _FORMAT, (_CUSTODY["receipt"]["file"].encode(),)),
     Target("decision", _document(SignedDecision.from_json), _FORMAT, (encode(_DECISION),)),
     Target("checkpoint", _document(SignedCheckpoint.from_json), _FORMAT, (encode(_CHECKPOINT),)),
