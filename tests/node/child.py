@@ -16,7 +16,7 @@ PASSPHRASE = "kill"
 
 def main(home: Path) -> None:
     create = scripts.demo.world.create_keystore
-    scripts.demo.world.create_keystore = lambda path, _, entropy: create(path, PASSPHRASE, entropy)
+    scripts.demo.world.create_keystore = lambda path, _, *drawn: create(path, PASSPHRASE, *drawn)
     with build_space(home) as space:
         grant = space.granted(space.offered(uses_per_grant=1, uses_per_buyer=1))
         order = space.ordered(grant).order_hash
