@@ -44,9 +44,9 @@ class SharePackage:
 class Custody:
     """One holder of shares: a custodian, or the provider with its own part at position 0."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, holding: Holding | None = None) -> None:
         self._context = context
-        self._holding = Holding(context)
+        self._holding = holding or Holding(context)
         self._turn = threading.Lock()
 
     def accept(self, package: SharePackage) -> Digest:

@@ -8,12 +8,12 @@ from capsule.accusation import Accusation
 from capsule.canonical import Json
 from capsule.deal import Deal, DealHolder
 from capsule.errors import VerificationError
-from capsule.ids import Digest
+from capsule.ids import Bytes32, Digest
 from capsule.key import NO_PROVIDER_PART, combine, verify_key_commitment
 from capsule.share import Release, SealedShare, ShareSecret, open_share, seal_release
-from contracts.events import UseOpened
 from node.compute import CloseReason
 from node.custody import Custody, SharePackage
+from node.holding import Holding
 from scripts.demo.attacks.catalogue import Attack, Caught, Stopped, UnseenError, found, stopped
 from scripts.demo.trip import Trip
 from scripts.demo.world import Member
@@ -23,11 +23,11 @@ __all__ = ["ATTACKS"]
 GROUP = "data and keys"
 
 
-class _Forger(Custody):
+class _Forger(Holding):
     """Decides as an honest holder does, and seals a share that it made up."""
 
-    def _seal(self, secret: ShareSecret, opened: UseOpened, deal: Digest) -> bytes:
-        return super()._seal(replace(secret, share=secrets.token_bytes(len(secret.share))), opened, deal)
+    def _seal(self, secret: ShareSecret, use: Bytes32, deal: Digest, one_time_key: bytes) -> bytes:
+        return super()._seal(replace(secret, share=secrets.token_bytes(len(secret.share))), use, deal, one_time_key)
 
 
 def tampered_capsule(trip: Trip) -> Caught:
@@ -42,7 +42,8 @@ def tampered_capsule(trip: Trip) -> Caught:
 
 def forged_share(trip: Trip) -> Caught:
     trip.until_opened()
-    _Forger(trip.world["custodian-1"].node.context).decide_open_uses()
+    context = trip.world["custodian-1"].node.context
+    Custody(context, _Forger(context)).decide_open_uses()
     trip.release(("provider", "custodian-2", "custodian-3"))
     trip.compute()
     return found(trip, "share-wrong")
