@@ -26,7 +26,7 @@ from gateway.errors import PeerAnswerError, PeerUnreachableError
 __all__ = ["Answer", "FrameDoor", "FrameStream", "HttpDoor", "MqttDoor"]
 
 _MAX_ANSWER_BYTES: Final = 65_536
-_TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _FAILED: Final = 0x80
 _HASH_BYTES: Final = 32
 _RECEIPTS_IN_FLIGHT: Final = 1_024

@@ -75,6 +75,25 @@ def _public_routes(app: FastAPI, gateway: Gateway) -> None:
         """That an anchored batch holds the frame with this hash."""
         return Response(gateway.prove(Digest.parse(frame)).to_bytes(), media_type="application/json")
 
+    @app.get("/v1/devices/{device}")
+    def device(device: str) -> Answer:
+        """What the final chain says of a device, as this gateway follows it: all keys it had, oldest first."""
+        name = DeviceId.parse(device)
+        found = gateway.register.device(name)
+        if found is None:
+            raise NotFoundError("enrolled device", name)
+        keys = [
+            {"suite": one.key.suite, "key": "0x" + one.key.key.hex(), "anchored_before": one.anchored_before}
+            for one in found.keys
+        ]
+        return {
+            "device": str(name),
+            "owner": str(found.owner),
+            "model": str(found.model_hash),
+            "retired": found.retired,
+            "keys": keys,
+        }
+
     @app.get("/v1/documents/batch/{frames_root}")
     def batch_document(frames_root: str) -> Response:
         """Index and incidents of the batch with this frames root."""
@@ -119,6 +138,8 @@ def _operator_routes(app: FastAPI, gateway: Gateway, operator: Callable[..., Non
             "content-disposition": f'attachment; filename="{written.device.hex()[:16]}-{written.first}.frames"',
             "dataspace-frames": str(written.frames),
             "dataspace-rows": str(written.rows),
+            "dataspace-first": str(written.first),
+            "dataspace-last": str(written.last),
         }
         return StreamingResponse(_chunks(spool), media_type=SOURCE_TYPE, headers=headers)
 

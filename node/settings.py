@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from capsule.errors import InputError
@@ -10,6 +10,8 @@ from capsule.ids import Address, Digest
 from node.errors import SettingsError
 
 __all__ = ["Settings", "render_settings"]
+
+_GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Settings:
     run_seconds: int = 300
     run_memory_bytes: int = 4 * 1024 * 1024 * 1024
     result_bytes: int = 64 * 1024 * 1024
+    gateway: tuple[tuple[str, str | int | float], ...] = field(default=(), repr=False)
+    """The table [gateway], whose names and limits are the gateway's; it may hold a password."""
 
     @classmethod
     def load(cls, toml: str, environment: Mapping[str, str]) -> "Settings":
@@ -46,14 +50,18 @@ class Settings:
             given: dict[str, Any] = tomllib.loads(toml)
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"dataspace.toml can't be read: {error}") from error
-        defaults = {item.name: item.default for item in fields(cls)}
+        gateway = given.pop(_GATEWAY, {})
+        if not isinstance(gateway, dict) or not all(isinstance(value, str | int | float) for value in gateway.values()):
+            raise SettingsError("dataspace.toml has a setting 'gateway' that is no table of texts and numbers")
+        defaults = {item.name: item.default for item in fields(cls) if item.name != _GATEWAY}
         for name in given:
             if name not in defaults:
                 raise SettingsError(f"dataspace.toml has an unknown setting '{name}'; remove or correct it")
         for name in defaults:
             if (text := environment.get(f"DATASPACE_{name.upper()}")) is not None:
                 given[name] = text
-        return cls(**{name: _parse(name, defaults[name], value) for name, value in given.items()})
+        read = {name: _parse(name, defaults[name], value) for name, value in given.items()}
+        return cls(**read, gateway=tuple(gateway.items()))
 
 
 def _parse(name: str, default: object, value: Any) -> Any:
@@ -81,7 +89,7 @@ def render_settings(settings: Settings) -> str:
     lines = []
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if value == item.default:
+        if value == item.default or item.name == _GATEWAY:
             continue
         if isinstance(value, tuple):
             lines.append(f"{item.name} = [{', '.join(_quote(part) for part in value)}]")
@@ -91,6 +99,12 @@ def render_settings(settings: Settings) -> str:
             lines.append(f"{item.name} = {value}")
         else:
             lines.append(f"{item.name} = {_quote(str(value))}")
+    if settings.gateway:
+        lines.append(f"\n[{_GATEWAY}]")
+        lines += [
+            f"{name} = {_quote(value) if isinstance(value, str) else str(value).lower()}"
+            for name, value in settings.gateway
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,19 +1,27 @@
 """dataspace gateway: the device door as a service, batches on demand, exports."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-import uvicorn
 
+from capsule.ids import DeviceId
+from capsule.signature import PublicKey
+from capsule.source import DeviceKey
 from gateway.gateway import Gateway
 from gateway.gbt32960.server import VehicleServer, serving
 from gateway.gbt32960.vehicles import FILE_NAME, Vehicles
 from gateway.gbt32960.witness import VehicleWitness
+from gateway.logs import log_as_json
+from gateway.server import serve as run_until_told
 from gateway.service import build_app
+from gateway.settings import GatewaySettings
+from gateway.table_export import write_table
 from node.home import create_whole
 from node.settings import Settings
 from scripts.cli.console import (
@@ -49,6 +57,13 @@ app.add_typer(vehicle_app, name="vehicle")
 DEFAULT_HOME = Path(".dataspace")
 
 
+class ExportForm(StrEnum):
+    """How readings leave."""
+
+    FRAMES = "frames"
+    PARQUET = "parquet"
+
+
 @app.command()
 def serve(
     gbt32960_port: Annotated[
@@ -75,11 +90,11 @@ def serve(
         _vehicles(gateway, settings, home, gbt32960_port),
     ):
         api = Api.fresh(f"http://{settings.host}:{settings.port}")
-        config = uvicorn.Config(build_app(gateway, api.token), settings.host, settings.port, log_level="warning")
+        log_as_json()
         api.write(home / "api.json")
         try:
             err.print(f"gateway {gateway.account} at {api.url}", markup=False, soft_wrap=True)
-            uvicorn.Server(config).run()
+            run_until_told(build_app(gateway, api.token), settings.host, settings.port, gateway.settings)
         finally:
             (home / "api.json").unlink(missing_ok=True)
 
@@ -99,16 +114,34 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write; seal it with 'dataspace asset offer'.")],
     start: Annotated[str, typer.Option("--from", help="Time, inclusive; ISO 8601 or unix seconds.")] = "",
     end: Annotated[str, typer.Option("--to", help="Time, exclusive.")] = "",
+    form: Annotated[
+        ExportForm, typer.Option("--format", help="The frames with their proofs, or a table with those beside it.")
+    ] = ExportForm.FRAMES,
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a device's anchored frames of a period with their proofs."""
+    """Write a device's anchored frames of a period with their proofs, or as a table with these as FILE.frames."""
     with _client(home, passphrase_file) as client:
         query = {name: value for name, value in (("device", device), ("from", start), ("to", end)) if value}
-        with create_whole(out) as sink:
+        container = out if form is ExportForm.FRAMES else out.with_name(out.name + ".frames")
+        with create_whole(container) as sink:
             counts = client.download("/v1/export", query, sink)
-        show({"file": str(out), **counts}, as_json)
+        if form is ExportForm.FRAMES:
+            show({"file": str(out), **counts}, as_json)
+            return
+        keys = _keys(client.ask("GET", f"/v1/devices/{device}"))
+        with create_whole(out) as sink:
+            write_table(container, sink, {DeviceId.parse(device): keys})
+        show({"file": str(out), "proof": str(container), **counts}, as_json)
+
+
+def _keys(answer: dict[str, Any]) -> tuple[DeviceKey, ...]:
+    """All keys that a device had, as the gateway tells them."""
+    return tuple(
+        DeviceKey(PublicKey(one["suite"], bytes.fromhex(one["key"][2:])), one["anchored_before"])
+        for one in answer["keys"]
+    )
 
 
 @contextmanager
@@ -146,5 +179,6 @@ def _gateway(home: Path, passphrase_file: Path | None) -> Iterator[tuple[Gateway
     """The gateway of a home, in this process."""
     with open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
         ledger = open_ledger(opened.settings, chain, opened.keystore.account)
-        with Gateway.open(home, ledger, opened.keystore.signer, clock=now) as gateway:
+        chosen = GatewaySettings.from_mapping(dict(opened.settings.gateway), os.environ)
+        with Gateway.open(home, ledger, opened.keystore.signer, clock=now, settings=chosen) as gateway:
             yield gateway, opened.settings

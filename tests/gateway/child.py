@@ -1,4 +1,4 @@
-"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor|mqtt FOLDER [BROKER]."""
+"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor|serve|mqtt FOLDER [BROKER]."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from gateway.broker import Broker
 from gateway.errors import StoreError
 from gateway.gateway import Gateway
 from gateway.mqtt import Subscriber
+from gateway.server import serve
+from gateway.service import build_app
 from gateway.settings import GatewaySettings
 from tests.capsule.frames import Device
 from tests.gateway.space import GATEWAY_SIGNER, Clock
@@ -78,6 +81,10 @@ def main(what: str, folder: Path) -> None:
                     agent.submit_csv(folder / "readings.csv")
                     while agent.deliver(gateway, most=1):
                         print(agent.sequence, flush=True)
+            elif what == "serve":
+                listener = socket.create_server(("127.0.0.1", 0))
+                print(listener.getsockname()[1], flush=True)
+                serve(build_app(gateway, ""), "127.0.0.1", 0, gateway.settings, sockets=[listener])
             elif what == "mqtt":
                 with Subscriber(
                     gateway, Broker.parse(sys.argv[3]), max_frame_bytes=1 << 20, shared=False

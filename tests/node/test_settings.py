@@ -17,12 +17,21 @@ FULL = Settings(
     port=9000,
     poll_seconds=0.25,
     trust_single_endpoint=True,
+    gateway=(
+        ("batch_frames", 50),
+        ("batch_seconds", 0.5),
+        ("database", 'postgresql+psycopg://me:"secret"@host/frames'),
+    ),
 )
 
 
 def test_settings_read_back_what_was_written() -> None:
     assert Settings.load(render_settings(FULL), {}) == FULL
     assert Settings.load(render_settings(Settings()), {}) == Settings()
+
+
+def test_a_password_in_the_gateway_s_table_does_not_show() -> None:
+    assert "secret" not in repr(FULL)
 
 
 def test_environment_overrides_the_file() -> None:
@@ -39,6 +48,8 @@ def test_environment_overrides_the_file() -> None:
         ('directory = "0x12"', "directory"),
         ('trust_single_endpoint = "perhaps"', "trust_single_endpoint"),
         ("port = ", "dataspace.toml"),
+        ("gateway = 1", "gateway"),
+        ("[gateway]\nbatch_frames = [1]", "gateway"),
     ],
 )
 def test_wrong_settings_are_named(text: str, named: str) -> None:
