@@ -1,6 +1,7 @@
 """dataspace org: rotating keys, changing the passphrase, backup and restore."""
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +12,15 @@ from node.errors import InputRefusedError
 from scripts.cli.console import (
     HomeOption,
     JsonOption,
+    NodeClient,
     PassphraseFileOption,
+    fail,
     node_client,
     passphrase,
     show,
     told,
 )
+from scripts.cli.exits import EXIT_INPUT
 from scripts.composition import open_home
 
 __all__ = ["backup", "change_passphrase", "forget_former_keys", "restore", "rotate_keys"]
@@ -43,7 +47,7 @@ def rotate_keys(
         if suite is not None:
             body["suite"] = suite
         with node_client(home, passphrase_file) as node:
-            show(node.ask("POST", "/v1/organisation/keys/rotate", body), as_json)
+            show(_ask(node, "/v1/organisation/keys/rotate", body), as_json)
 
 
 def forget_former_keys(
@@ -57,7 +61,7 @@ def forget_former_keys(
     """Drop box keys that were replaced long ago; a share sealed to one of them and delivered later opens no more."""
     with node_client(home, passphrase_file) as node:
         body = {"keep_seconds": keep_days * SECONDS_PER_DAY}
-        show(node.ask("POST", "/v1/organisation/keys/forget", body), as_json)
+        show(_ask(node, "/v1/organisation/keys/forget", body), as_json)
 
 
 def change_passphrase(
@@ -84,7 +88,7 @@ def backup(
 ) -> None:
     """Write keys, settings and database to one encrypted file, also while the service runs."""
     with node_client(home, passphrase_file) as node:
-        show(node.ask("POST", "/v1/organisation/backup", {"path": str(out.absolute())}), as_json)
+        show(_ask(node, "/v1/organisation/backup", {"path": str(out.absolute())}), as_json)
 
 
 def restore(
@@ -97,6 +101,13 @@ def restore(
     with told():
         account = restore_backup(file, passphrase(passphrase_file), home)
         show({"home": str(home), "account": str(account)}, as_json)
+
+
+def _ask(node: NodeClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Of a node's service; a gateway's has no such path, and can't change the keys that it works with."""
+    if node.client.get(path).status_code == HTTPStatus.NOT_FOUND:
+        fail("the service that runs on this home is no node's; stop it, then run this again", EXIT_INPUT)
+    return node.ask("POST", path, body)
 
 
 def _time(text: str) -> int:

@@ -137,6 +137,17 @@ def test_keys_rotate_and_are_backed_up_while_the_service_runs(company: Organisat
     assert "no time" in run(home, "rotate-keys", "--distrusted-from", "soon", status=2)["error"]
 
 
+def test_a_gateway_that_serves_is_stopped_before_its_keys_rotate(company: Organisation) -> None:
+    before = (company.home / "keystore.json").read_bytes()
+    company.serve("gateway")
+    try:
+        assert "no node's; stop it" in run(company.home, "rotate-keys", "--again", status=2)["error"]
+    finally:
+        company.stop()
+    assert (company.home / "keystore.json").read_bytes() == before
+    assert run(company.home, "rotate-keys", "--again")["new"]
+
+
 def shown(secret: bytes) -> list[bytes]:
     """The ways in which a secret could stand in text or in a file."""
     plain = [secret, secret.hex().encode(), secret.hex().upper().encode(), base64.b64encode(secret).rstrip(b"=")]
