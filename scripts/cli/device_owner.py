@@ -131,9 +131,7 @@ def _papers(path: Path, wanted: set[DeviceId]) -> Iterator[object]:
             for number, line in enumerate(text, 1):
                 paper = json.loads(line)
                 if not isinstance(paper, dict):
-                    raise InputRefusedError(
-                        f"{path.name}, line {number}: not what 'device enroll-many' wrote"
-                    )
+                    raise InputRefusedError(f"{path.name}, line {number}: not what 'device enroll-many' wrote")
                 if not wanted or DeviceId.parse(str(paper.get("device"))) in wanted:
                     yield paper
     except (OSError, ValueError) as error:
