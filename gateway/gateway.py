@@ -5,9 +5,10 @@ Usable in process, and what the HTTP service stands on. All methods may be calle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Self
 
@@ -17,18 +18,21 @@ from capsule.errors import InputError
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import Address, DeviceId, Digest
 from capsule.signature import PublicKey, Signer
+from capsule.thing import MODELS
 from contracts.ledger import Ledger
 from gateway.anchoring import AnchoredBatch, Anchoring
 from gateway.batching import Batching
 from gateway.errors import NotFoundError
 from gateway.export import Export, write_export
+from gateway.indicator_table import TableFormat, write_indicators
+from gateway.indicators import Summary
 from gateway.ingest import Intake, Outcome, Taken
 from gateway.intake_queue import IntakeQueue
 from gateway.overview import Watch
 from gateway.proof import Proofs
 from gateway.register import Register
 from gateway.settings import GatewaySettings
-from gateway.store import BatchRow, DeviceRow, IncidentRow, Stage, Store
+from gateway.store import BatchRow, DeviceRow, IncidentRow, MarkRow, Stage, Store
 from gateway.witnessing import Witness
 
 __all__ = ["Gateway", "Status"]
@@ -198,6 +202,39 @@ class Gateway:
     ) -> Export:
         """Writes a device's frames of a period as a source container. See `write_export`."""
         return write_export(self._store, self._proofs, device, sink, start=start, end=end)
+
+    def indicators(
+        self,
+        device: DeviceId,
+        sink: IO[bytes],
+        written_as: TableFormat,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        capacity: float | None = None,
+    ) -> Summary:
+        """Writes a device's hourly indicators of a period as a table. See `write_indicators`.
+
+        Raises NotFoundError where the device is not enrolled or its thing model is not known here.
+        """
+        enrolled = self.register.device(device)
+        model = None if enrolled is None else MODELS.get(enrolled.model_hash)
+        if model is None:
+            raise NotFoundError("thing model of device", device)
+        return write_indicators(self._store, device, model, sink, written_as, start=start, end=end, capacity=capacity)
+
+    def marks(
+        self, device: DeviceId, limit: int, *, start: float | None = None, end: float | None = None
+    ) -> tuple[Mapping[str, int], tuple[MarkRow, ...]]:
+        """How many readings are marked by rule in frames of a period, and the first `limit` marks.
+
+        Raises NotFoundError where there are no frames.
+        """
+        with self._store.reading() as records:
+            count, first, last = records.span(device, start, end)
+            if not count or first is None or last is None:
+                raise NotFoundError("frame in that period of device", device)
+            return records.marked(device, first, last), tuple(islice(records.marks(device, first, last), limit))
 
     def batch_document(self, number: int) -> bytes:
         """The document (index and incidents) of a batch, as auditors verify it. Raises NotFoundError."""

@@ -30,6 +30,7 @@ from gateway.errors import CallerError, ForbiddenError, GatewayError, NotFoundEr
 from gateway.frame_routes import add_frame_routes
 from gateway.gateway import Gateway
 from gateway.health_routes import add_health_routes
+from gateway.indicator_routes import add_indicator_routes
 from gateway.problems import PROBLEM_TYPE, describe, problem_of, retry_after
 from gateway.readings import parse_time
 
@@ -61,6 +62,7 @@ def build_app(gateway: Gateway, token: str, *, anchoring: bool = True) -> FastAP
     add_health_routes(app, gateway)
     _public_routes(app, gateway)
     _operator_routes(app, gateway, operator)
+    add_indicator_routes(app, gateway, operator)
     for kind in (CapsuleError, LedgerError, GatewayError):
         app.add_exception_handler(kind, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -7,7 +7,7 @@ unreachable.
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,15 +142,22 @@ class NodeClient:
         content: dict[str, Any] = response.json() if response.content else {}
         return content
 
-    def download(self, path: str, query: Mapping[str, str], sink: BinaryIO) -> dict[str, int]:
-        """Streams an answer into `sink`; returns the counts that its headers tell."""
+    def download(
+        self, path: str, query: Mapping[str, str], sink: BinaryIO, told: Sequence[str] = ("frames", "rows")
+    ) -> dict[str, int | float]:
+        """Streams an answer into `sink`; returns those of the numbers `told` that its headers tell."""
         with self.client.stream("GET", path, params=query) as response:
             if response.status_code >= 400:
                 _refuse(response.read(), response.status_code)
             for part in response.iter_bytes():
                 sink.write(part)
             headers = response.headers
-        return {name: int(headers[f"dataspace-{name}"]) for name in ("frames", "rows")}
+        found = {name: headers.get(f"dataspace-{name}", "") for name in told}
+        return {
+            name.replace("-", "_"): int(text) if text.isdecimal() else float(text)
+            for name, text in found.items()
+            if text
+        }
 
 
 def _refuse(body: bytes, status: int) -> NoReturn:

@@ -35,6 +35,7 @@ from scripts.cli.console import (
     show,
     told,
 )
+from scripts.cli.indicators import add_indicator_commands
 from scripts.cli.mqtt import (
     MqttCaOption,
     MqttCertificateOption,
@@ -182,3 +183,6 @@ def _gateway(home: Path, passphrase_file: Path | None) -> Iterator[tuple[Gateway
         chosen = GatewaySettings.from_mapping(dict(opened.settings.gateway), os.environ)
         with Gateway.open(home, ledger, opened.keystore.signer, clock=now, settings=chosen) as gateway:
             yield gateway, opened.settings
+
+
+add_indicator_commands(app, _client)
