@@ -138,8 +138,12 @@ class Checker:
                 }
             columns = tuple(values)
             plan = plans[columns] if columns in plans else self._planned(columns)
-            if plan is not None:
+            if plan is None:
+                continue
+            if not plan.is_dormant or memory.windows:
                 self._judge_row(plan, place, row, memory, latest, failed, marks)
+            elif memory.time <= row.time <= latest:
+                memory.time = row.time
         return marks.all()
 
     def _foreign(self, units: Mapping[str, str]) -> frozenset[str]:

@@ -52,11 +52,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the physics say of rows with one set of columns. `orders`: column of the least, and of the greatest."""
+    """What the physics say of rows with one set of columns. `orders`: column of the least, and of the greatest.
+
+    `is_dormant`: nothing but powers, which are held against what other rows of the device have.
+    """
 
     rates: tuple[tuple[str, Rate], ...]
     orders: tuple[tuple[str, str], ...]
     steps: tuple[Step, ...]
+    is_dormant: bool
 
 
 def bind(model: ThingModel, columns: Iterable[str]) -> Plan | None:
@@ -85,7 +89,10 @@ def bind(model: ThingModel, columns: Iterable[str]) -> Plan | None:
         for place, rule in enumerate(relations)
         if (step := _step((place, unit), rule, named)) is not None
     ]
-    return Plan(tuple(rates), tuple(orders), tuple(steps)) if rates or orders or steps else None
+    if not (rates or orders or steps):
+        return None
+    is_dormant = not (rates or orders or any(step.soc is not None or step.inner is not None for step in steps))
+    return Plan(tuple(rates), tuple(orders), tuple(steps), is_dormant)
 
 
 def bind_power(powers: Sequence[Power], named: Mapping[str, str]) -> BoundPower | None:
