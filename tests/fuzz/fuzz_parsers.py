@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -55,18 +56,11 @@ def started(target: Target, seconds: int, corpus: Path, log: Path) -> int:
     process = os.fork()
     if process:
         return process
-    status = 1  # libFuzzer ends the process by itself; what comes back here is an error of this program
-    try:
-        with log.open("wb") as stream:
-            os.dup2(stream.fileno(), 1)
-            os.dup2(stream.fileno(), 2)
-        fuzz(target, seconds, corpus)
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)  # without the parent's cleaning up
+    with log.open("wb") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    fuzz(target, seconds, corpus)
+    sys.exit(1)  # libFuzzer ends the process by itself, and writes down what failed while it ends
 
 
 def told(target: Target, status: int, log: str) -> None:
@@ -82,20 +76,21 @@ def run(targets: Sequence[Target], seconds: int, jobs: int) -> int:
     weights = sum(target.weight for target in targets)
     FOUND.mkdir(exist_ok=True)
     failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        waiting = list(targets)
-        running: dict[int, Target] = {}
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                target = waiting.pop(0)
-                place = Path(folder, target.name)
-                share = max(1, seconds * jobs * target.weight // weights)
-                running[started(target, share, place, place.with_suffix(".log"))] = target
-            process, ended = os.wait()
-            target = running.pop(process)
-            log = Path(folder, f"{target.name}.log").read_text(encoding="utf-8", errors="replace")
-            told(target, ended, log)
-            failed += ended != 0
+    folder = tempfile.mkdtemp()  # not as a context, which each process would leave, and so remove, at its end
+    waiting = list(targets)
+    running: dict[int, Target] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            target = waiting.pop(0)
+            place = Path(folder, target.name)
+            share = max(1, seconds * jobs * target.weight // weights)
+            running[started(target, share, place, place.with_suffix(".log"))] = target
+        process, ended = os.wait()
+        target = running.pop(process)
+        log = Path(folder, f"{target.name}.log").read_text(encoding="utf-8", errors="replace")
+        told(target, ended, log)
+        failed += ended != 0
+    shutil.rmtree(folder)
     if not failed and not any(FOUND.iterdir()):
         FOUND.rmdir()
     return failed
