@@ -194,18 +194,17 @@ def _checked_value(column: str, value: Reading) -> Reading:
 def unpack_rows(payload: bytes, device: DeviceId) -> tuple[tuple[Row, ...], dict[str, str]]:
     """Rows and units of a SenML pack about `device`. Raises FormatError for everything that is not one."""
     count, at = _open_pack(payload)
-    base, table = _Base(), _Table(device)
-    record, at = _record(payload, at, base)
-    table.add(record)
-    plain = read_plain(payload[at:]) if base.unit is None and base.value is None else None
-    if plain is None or len(plain) != count - 1:
-        for _ in range(count - 1):
-            record, at = _record(payload, at, base)
-            table.add(record)
-        if at != len(payload):
-            raise FormatError("SenML pack is cut off or followed by other bytes")
-    else:
-        table.add_plain(plain, base)
+    table = _Table(device)
+    plain = read_plain(payload[at:])
+    if plain is not None and len(plain) == count:
+        table.add_plain(plain)
+        return tuple(table.rows), table.units
+    base = _Base()
+    for _ in range(count):
+        record, at = _record(payload, at, base)
+        table.add(record)
+    if at != len(payload):
+        raise FormatError("SenML pack is cut off or followed by other bytes")
     return tuple(table.rows), table.units
 
 
@@ -256,32 +255,37 @@ class _Table:
             self._set_unit(column, record.unit)
         self.values[column] = record.value
 
-    def add_plain(self, records: Sequence[PlainRecord], base: _Base) -> None:
-        """The same for records under nothing but a base name and time."""
+    def add_plain(self, records: Sequence[PlainRecord]) -> None:
+        """All records of a pack in the written form, without a call for each."""
+        base: str = records[0][_BASE_NAME]
         columns: dict[str, str] = {}
-        now, values = base.time, self.values
+        rows, values = self.rows, self.values
+        now: Reading = 0
         for record in records:
             if _BASE_TIME in record:
                 now = record[_BASE_TIME]
-                values = self._open_row(now)
+                if not EARLIEST_TIME <= now < LATEST_TIME:
+                    raise _not_absolute(now)
+                values = {}
+                rows.append(Row(now, values))
                 if _NAME not in record:
                     continue
             name = record[_NAME]
             column = columns.get(name)
             if column is None:
-                column = columns[name] = self._column(_full_name(base.name, name))
-            if column in values or self.time != now:
-                values = self._open_row(now)
+                column = columns[name] = self._column(_full_name(base, name))
+            if column in values:
+                values = {}
+                rows.append(Row(now, values))
             if _UNIT in record:
                 self._set_unit(column, record[_UNIT])
             values[column] = record[_VALUE]
 
-    def _open_row(self, time: Reading) -> dict[str, Reading]:
+    def _open_row(self, time: Reading) -> None:
         if not EARLIEST_TIME <= time < LATEST_TIME:
-            raise FormatError(f"time {time!r:.40} is not absolute unix seconds")
+            raise _not_absolute(time)
         self.time, self.values = time, {}
         self.rows.append(Row(time, self.values))
-        return self.values
 
     def _set_unit(self, column: str, unit: str) -> None:
         if self.units.setdefault(column, unit) != unit:
@@ -319,6 +323,10 @@ def _record(data: bytes, at: int, base: _Base) -> tuple[Record, int]:
     time = base.time + _number(fields, _TIME) if _TIME in fields else base.time
     unit = _text(fields, _UNIT, base.unit or "") or None
     return Record(name, unit, time, _value(fields, values[0], base), opens), after
+
+
+def _not_absolute(time: Reading) -> FormatError:
+    return FormatError(f"time {time!r:.40} is not absolute unix seconds")
 
 
 def _full_name(base: str, own: str) -> str:

@@ -1,4 +1,4 @@
-"""The one form in which this project writes SenML records, recognised as a whole.
+"""The one form in which this project writes SenML packs, recognised as a whole.
 
 What matches holds numbers in their shortest forms, integers of 64 bits and finite floats; no tags, indefinite lengths
 or repeated keys. So a general CBOR decoder, which would take all those in, reads exactly what was meant, and fast.
@@ -14,7 +14,7 @@ import cbor2
 __all__ = ["PlainRecord", "read_plain"]
 
 PlainRecord: TypeAlias = dict[int, Any]
-"""Name (0) and value (2), or neither; perhaps unit (1) and base time (-3)."""
+"""Name (0) and value (2), or neither; perhaps unit (1) and base time (-3); the first has base name (-2) and time."""
 
 _SHORT_TEXT: Final = b"|".join(re.escape(bytes([0x60 + size])) + rb"[!-~]{%d}" % size for size in range(1, 24))
 _LONG_TEXT: Final = b"|".join(re.escape(bytes([size])) + rb"[!-~]{%d}" % size for size in range(24, 128))
@@ -27,8 +27,12 @@ _NAME: Final = rb"\x00" + _TEXT
 _UNIT: Final = rb"\x01" + _TEXT
 _VALUE: Final = rb"\x02" + _NUMBER
 _BASE_TIME: Final = rb"\x22" + _NUMBER
+_BASES: Final = rb"\x21" + _TEXT + _BASE_TIME
 _RECORDS: Final = re.compile(
-    rb"(?:\xa2" + _NAME + _VALUE
+    rb"(?:\xa4" + _NAME + _VALUE + _BASES
+    + rb"|\xa5" + _NAME + _UNIT + _VALUE + _BASES
+    + rb"|\xa2" + _BASES
+    + rb")(?:\xa2" + _NAME + _VALUE
     + rb"|\xa3" + _NAME + rb"(?:" + _VALUE + _BASE_TIME + rb"|" + _UNIT + _VALUE + rb")"
     + rb"|\xa4" + _NAME + _UNIT + _VALUE + _BASE_TIME
     + rb"|\xa1" + _BASE_TIME
