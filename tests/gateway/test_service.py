@@ -207,9 +207,8 @@ def test_a_client_that_sends_a_byte_at_a_time_does_not_hold_the_others(client: h
 
     thread = threading.Thread(target=send)
     thread.start()
-    start = time.monotonic()
     assert client.get("/healthz").json()["status"] == "ok"
-    assert time.monotonic() - start < 1
+    assert not slow, "the others were answered only after the slow one"
     thread.join()
     assert isinstance(slow[0], Exception) or problem(slow[0]) == (408, "http")
 
