@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,19 @@ FOUND: Final = Path("fuzz-findings")
 KEPT: Final = Path(__file__).parent / "corpus"
 MOST_BYTES: Final = 4096
 SECONDS_AN_INPUT: Final = 10
+WORDS: Final = (
+    *(b"null", b"true", b"false", b"[]", b"{}", b"[[[[", b'""', b'"\\ud800"', b'"0x"', b"-1", b"-0", b"0.5", b"1e400"),
+    *(b"2147483648", b"4294967296", b"9007199254740991", b"9007199254740992", b"18446744073709551616"),
+    *(
+        b"\xff\xff\xff\xff",
+        b"\x7f\xff\xff\xff",
+        b"\x9f",
+        b"\xbf",
+        b"\xf6",
+        b"\xfb\x7f\xf0\0\0\0\0\0\0",
+        b"\x1b" + b"\xff" * 8,
+    ),
+)
 MEMORY_MB: Final = 2048
 
 
@@ -34,10 +48,14 @@ def fuzz(target: Target, seconds: int, corpus: Path) -> None:
     """Runs one target and ends this process."""
     for number, seed in enumerate(target.seeds):
         corpus.joinpath(f"seed-{number}").write_bytes(seed)
+    names = {name for seed in target.seeds for name in re.findall(rb'"[a-z_]{1,40}":', seed)}
+    words = corpus.with_suffix(".dict")
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in (*WORDS, *sorted(names))), encoding="ascii")
     kept = KEPT / target.name
     arguments = [
         f"-max_total_time={seconds}",
         f"-max_len={MOST_BYTES}",
+        f"-dict={words}",
         f"-timeout={SECONDS_AN_INPUT}",
         f"-rss_limit_mb={MEMORY_MB}",
         f"-artifact_prefix={FOUND}/{target.name}-",
@@ -48,6 +66,10 @@ def fuzz(target: Target, seconds: int, corpus: Path) -> None:
     ]
     atheris.Setup([sys.argv[0], *arguments], target)
     atheris.Fuzz()
+
+
+def _escaped(word: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in word)
 
 
 def started(target: Target, seconds: int, corpus: Path, log: Path) -> int:
