@@ -82,7 +82,7 @@ class Dealing:
             row = next((one for one in self._rows(asset) if (one.version, one.number) == (number, deal.deal)), None)
             if row is not None and row.state == MADE:
                 raise InputRefusedError(f"a new deal is under way; take it up with 'asset finish {row.capsule_root}'")
-            if row is not None and row.opening and self._is_hopeless(row):
+            if row is not None and self._is_hopeless(row):
                 self._end(row)
                 row = None
             if row is None:
@@ -251,7 +251,7 @@ class Dealing:
             return row
         context = self._context
         holders = context.view.deals[AssetId.parse(row.asset), row.version, row.number].holders
-        keys = [bytes(32), *(self._key(row, index).public for index in range(1, len(holders)))]
+        keys = self._public_keys(row, len(holders))
         opened = self._sent(keys)
         if opened is None:
             transaction = context.ledger.assets.open_deal(AssetId.parse(row.asset), row.version, keys, row.reason)
@@ -293,9 +293,9 @@ class Dealing:
         secrets: list[ShareSecret] = []
         wrong = []
         for index, released in sorted(context.view.releases.get(opening, {}).items()):
-            if index == 0:
-                continue
             key = self._key(row, index)
+            if key is None:
+                continue
             expected = ReleaseContext(
                 chain_id=context.ledger.domain.chain_id,
                 access=context.ledger.access.address,
@@ -311,19 +311,27 @@ class Dealing:
                 wrong.append((accusation, released.decision_hash))
         return secrets, wrong
 
-    def _key(self, row: DealingRow, index: int) -> BoxKey:
+    def _key(self, row: DealingRow, index: int) -> BoxKey | None:
+        """The one-time key of a custodian; None for the provider, and in a home restored from a backup."""
         secret = self._context.store.secret(_key_name(row, index))
-        if secret is None:
-            raise RefusedError("the new deal", "this home lost the opening's one-time keys; open the deal again")
-        return BoxKey(secret)
+        return None if secret is None else BoxKey(secret)
+
+    def _public_keys(self, row: DealingRow, holders: int) -> list[bytes]:
+        """By position; zero where there is none, which the chain takes for the provider alone."""
+        keys = (self._key(row, index) for index in range(holders))
+        return [bytes(32) if key is None else key.public for key in keys]
 
     def _opened_deal(self, row: DealingRow) -> Deal:
         dealt = self._context.view.deals[AssetId.parse(row.asset), row.version, row.number]
         return self._catalogue.deal(dealt.deal_hash)
 
     def _is_hopeless(self, row: DealingRow) -> bool:
-        """Whether the custodians that have not refused, or released a wrong share, are too few."""
+        """Whether too few custodians are left that have not refused, or released a wrong share; or the keys are gone."""
         deal = self._opened_deal(row)
+        if not all(map(any, self._public_keys(row, len(deal.holders))[1:])):
+            return True
+        if not row.opening:
+            return False
         refused = self._context.view.refusals.get(OpeningId.parse(row.opening), {})
         _, wrong = self._read(row, deal)
         return len(deal.holders) - 1 - len(refused) - len(wrong) < deal.threshold

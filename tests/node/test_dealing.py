@@ -312,6 +312,43 @@ def test_a_declined_opening_is_refused_on_chain_and_may_be_asked_anew(own: Space
     assert dealing.deal(before.asset, plan_of(own, *NEW)).stage == "delivered"
 
 
+def test_a_home_restored_without_one_time_keys_asks_anew(own: Space) -> None:
+    """Backups leave them out: what was released to them opens no more."""
+    before = offered_to_all(own)
+    provider = own["provider"].node
+    opened = provider.dealing.open(before.asset, "to try")
+    confirm(own, opened, "custodian-1", "custodian-2")
+    own.release("custodian-1", "custodian-2")
+    provider.context.store.forget_secrets("opening/")
+    with pytest.raises(RefusedError, match="0 of the 2 shares"):
+        provider.dealing.deal(before.asset, plan_of(own, *NEW))
+    second = provider.dealing.open(before.asset, "the keys are lost")
+    assert second.opening not in (None, opened.opening)
+    confirm(own, second, "custodian-1", "custodian-2")
+    own.release("custodian-1", "custodian-2")
+    assert provider.dealing.deal(before.asset, plan_of(own, *NEW)).stage == "delivered"
+
+
+def test_a_use_of_a_replaced_deal_is_refused_and_fails(own: Space) -> None:
+    before = offered_to_all(own)
+    order = own.ordered(own.granted(before)).order_hash
+    own["compute"].node.work()
+    (use,) = own.uses(order)
+    provider = own["provider"].node
+    opened = provider.dealing.open(before.asset, "meanwhile")
+    assert opened.opening is not None
+    for name in ("custodian-1", "custodian-2"):
+        own[name].node.openings.answer(opened.opening, confirmed=True)
+        own[name].node.openings.decide()
+    provider.dealing.deal(before.asset, plan_of(own, *NEW))
+    for name in ("provider", "custodian-1", "custodian-2", "custodian-3"):
+        node = own[name].node
+        node.custody.destroy_replaced()
+        assert decided_on(node.work(), use.use).reason is RefusalReason.DEAL_MISMATCH
+    (note,) = [one.note for one in own["compute"].node.work().progress if one.order_hash == order]
+    assert note == "too_few_releases"
+
+
 def test_an_opening_that_asks_nothing_of_a_holder_has_no_answer(own: Space, dealt: Dealt) -> None:
     opening = dealt.opened.opening
     assert opening is not None
