@@ -326,7 +326,7 @@ class Dealing:
         return self._catalogue.deal(dealt.deal_hash)
 
     def _is_hopeless(self, row: DealingRow) -> bool:
-        """Whether too few custodians are left that have not refused, or released a wrong share; or the keys are gone."""
+        """Whether too few custodians are left that neither refused nor released a wrong share; or the keys are gone."""
         deal = self._opened_deal(row)
         if not all(map(any, self._public_keys(row, len(deal.holders))[1:])):
             return True
