@@ -17,6 +17,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.errors import GatewayError
 from gateway.settings import GatewaySettings
 
 __all__ = ["collect_seldom", "serve"]
@@ -30,7 +31,10 @@ _BACKLOG: Final = 2048
 def serve(
     app: FastAPI, host: str, port: int, settings: GatewaySettings, *, sockets: Sequence[socket.socket] = ()
 ) -> None:
-    """Serves until SIGTERM or SIGINT; `sockets` that listen already are served in place of host and port."""
+    """Serves until SIGTERM or SIGINT; `sockets` that listen already are served in place of host and port.
+
+    Raises GatewayError where it could not start.
+    """
     config = uvicorn.Config(
         app,
         host,
@@ -40,9 +44,17 @@ def serve(
         backlog=_BACKLOG,
         timeout_graceful_shutdown=max(round(settings.stop_seconds), 1),
     )
+    server = uvicorn.Server(config)
+    usual = gc.get_threshold()
     collect_seldom()
-    with _signals_end_the_server_alone():
-        uvicorn.Server(config).run(list(sockets) or None)
+    try:
+        with _signals_end_the_server_alone():
+            server.run(list(sockets) or None)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)
+    if not server.started:
+        raise GatewayError("the service could not start; its log says why")
 
 
 def collect_seldom() -> None:

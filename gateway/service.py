@@ -171,6 +171,7 @@ def _anchoring(gateway: Gateway) -> Callable[[FastAPI], Any]:
 
 
 async def _anchor_until(gateway: Gateway, stop: asyncio.Event) -> None:
+    said = ""
     while not stop.is_set():
         try:
             for batch in await run_in_threadpool(gateway.anchor_due):
@@ -178,8 +179,10 @@ async def _anchor_until(gateway: Gateway, stop: asyncio.Event) -> None:
                     "batch anchored",
                     extra={"batch": batch.batch.number, "frames": batch.batch.size, "block": batch.block},
                 )
-        except (GatewayError, LedgerError, CapsuleError):
-            _LOG.exception("anchoring failed; it is tried again")
+            said = ""
+        except (GatewayError, LedgerError, CapsuleError) as exc:
+            if said != (said := str(exc)):
+                _LOG.exception("anchoring failed; it is tried again")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), gateway.settings.anchor_poll_seconds)
 

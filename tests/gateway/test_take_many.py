@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 
 from capsule.frame import Frame, Mark, frame_hash, sign_frame
 from capsule.ids import DeviceId, Digest
-from gateway.errors import ForkError, StoreError
+from gateway.errors import ForkError, StoreError, StoreFullError
 from gateway.gateway import Gateway
 from gateway.ingest import Outcome, Taken
 from tests.capsule.frames import Device, some_rows
@@ -140,6 +141,28 @@ def test_when_the_database_fails_none_of_a_group_is_kept_and_all_may_come_again(
             other.execute("DROP TRIGGER broken")
         assert all(isinstance(outcome, Taken) and outcome.new for outcome in gateway.take_many(frames[2:]))
         assert (gateway.status().frames, gateway.status().incidents) == (6, 0)
+
+
+def test_a_full_disk_is_told_and_room_made_later_is_used(space: Space, device: Device, tmp_path: Path) -> None:
+    def small(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA max_page_count=50")
+
+    frames = [device.frame(some_rows(at, 1, columns=300)) for at in range(80)]
+    event.listen(Engine, "connect", small)
+    try:
+        gateway = space.open_gateway(tmp_path / "gateway")
+        outcomes = [outcome for at in range(0, 80, 8) for outcome in gateway.take_many(frames[at : at + 8])]
+    finally:
+        event.remove(Engine, "connect", small)
+    with gateway:
+        kept = sum(isinstance(outcome, Taken) for outcome in outcomes)
+        assert 0 < kept < 80
+        assert {type(outcome) for outcome in outcomes[kept:]} == {StoreFullError}
+        assert gateway.status().frames == kept
+        again = gateway.take_many(frames)
+        assert [outcome.receipt for outcome in again[:kept]] == [outcome.receipt for outcome in outcomes[:kept]]  # type: ignore[union-attr]
+        assert all(isinstance(outcome, Taken) and outcome.new for outcome in again[kept:])
+        assert (gateway.status().frames, gateway.status().incidents) == (80, 0)
 
 
 def test_places_in_memory_are_forgotten_for_more_devices_than_there_is_room(space: Space, tmp_path: Path) -> None:
