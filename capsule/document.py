@@ -175,4 +175,7 @@ class Fields:
         if not isinstance(value, str):
             raise FormatError(f"{self._kind}: {name} is not text")
         with read_as(f"{self._kind}: {name}"):
-            return as_type.parse(value)
+            parsed = as_type.parse(value)
+        if str(parsed) != value:  # written back, it would change the digest
+            raise FormatError(f"{self._kind}: {name} is not written in its one form, {parsed}")
+        return parsed

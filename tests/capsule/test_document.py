@@ -100,3 +100,10 @@ def test_other_kinds_and_versions_are_refused(document: Json) -> None:
 def test_a_refused_value_is_the_documents_fault() -> None:
     with pytest.raises(FormatError, match="thing: no"), read_as("thing"):
         raise InputError("no")
+
+
+def test_an_account_in_another_letter_case_is_refused() -> None:
+    """Written back it would be another document, with another digest."""
+    lower = {"kind": "dataspace/thing", "version": 1, "account": "0x" + "ab" * 20}
+    with pytest.raises(FormatError, match="one form"):
+        Fields.of(lower, "dataspace/thing").id("account", Address)
