@@ -338,9 +338,11 @@ def test_a_lost_share_or_policy_is_refused_by_its_own_reason(space: Space) -> No
     _, opened = space.opened(offered)
     row = store.held_share(offered.deal.hash)
     assert row is not None
-    row.sealed = canonical.encode(offered.shares[2].to_json())
+    right, row.sealed = row.sealed, canonical.encode(offered.shares[2].to_json())
     store.save(row)
     refused(space, decided_on(node.work(), opened.use), RefusalReason.NO_SHARE)
+    row.sealed = right
+    store.save(row)
 
 
 def test_a_replaced_deal_is_refused(space: Space) -> None:
