@@ -58,13 +58,16 @@ class Anchoring:
         """
         with self._turn:
             done: list[AnchoredBatch] = []
-            with self._store.reading() as records:
-                pending = records.batches(Stage.BUILT, Stage.SENT)
-            for row in pending:
+            while (row := self._next(done)) is not None:
                 if (anchored := self._settle(row)) is None:
                     break
                 done.append(anchored)
             return tuple(done)
+
+    def _next(self, done: list[AnchoredBatch]) -> BatchRow | None:
+        """One at a time: while the chain is away, more documents come together than memory holds."""
+        with self._store.reading() as records:
+            return records.unanchored(after=done[-1].batch.number if done else 0)
 
     def stop(self) -> None:
         """Ends the waiting for finality, now and from now on."""

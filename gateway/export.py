@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from capsule.batch import BatchDocument, BatchRef
-from capsule.ids import DeviceId
+from capsule.batch import BatchRef
+from capsule.ids import Address, DeviceId, Digest
 from capsule.source import Anchor, DeviceSpan, SourceFrame, write_source
 from capsule.tree import leaf_hash, verify_inclusion
 from gateway.errors import IncompleteError, NotAnchoredError, NotFoundError
@@ -34,13 +34,15 @@ class Export:
 def write_export(
     store: Store,
     proofs: Proofs,
+    gateway: Address,
     device: DeviceId,
     sink: IO[bytes],
     *,
     start: float | None = None,
     end: float | None = None,
 ) -> Export:
-    """Writes all frames of `device` that have rows from `start` (inclusive) to `end` (exclusive), in unix seconds.
+    """Writes all frames of `device` that have rows from `start` (inclusive) to `end` (exclusive), in unix seconds;
+    `gateway` is the account that anchored them.
 
     Frames stay whole, so that rows just outside the period come along. Every proof is verified before it is written.
     Raises NotFoundError for no frames, NotAnchoredError and IncompleteError before the first byte is written.
@@ -52,7 +54,9 @@ def write_export(
         places = records.places(device, first, last)
         _require_all(device, first, [sequence for sequence, _, _ in places])
         batches = _anchored(records, [number for _, number, _ in places])
-        anchors = tuple(_anchor(row) for row in batches)
+        anchors = tuple(
+            Anchor(gateway, row.number, Digest(row.frames_root), row.size, row.anchored_at or 0) for row in batches
+        )
         frames = (_item(frame, batches, anchors, proofs) for frame in records.frames_between(device, first, last))
         written = write_source(sink, [DeviceSpan(device, first, last)], anchors, frames)
     names = tuple(BatchRef(anchor.gateway, anchor.number, anchor.frames_root) for anchor in anchors)
@@ -80,11 +84,6 @@ def _batch_of(number: int, batches: Sequence[BatchRow]) -> int | None:
     """The place of the batch that holds the frame with this number."""
     place = bisect_right(batches, number, key=lambda row: row.first) - 1
     return place if place >= 0 and number < batches[place].first + batches[place].size else None
-
-
-def _anchor(row: BatchRow) -> Anchor:
-    batch = BatchDocument.from_bytes(row.document).batch
-    return Anchor(batch.gateway, batch.number, batch.frames_root, batch.size, row.anchored_at or 0)
 
 
 def _item(frame: FrameRow, batches: Sequence[BatchRow], anchors: Sequence[Anchor], proofs: Proofs) -> SourceFrame:

@@ -201,7 +201,7 @@ class Gateway:
         self, device: DeviceId, sink: IO[bytes], *, start: float | None = None, end: float | None = None
     ) -> Export:
         """Writes a device's frames of a period as a source container. See `write_export`."""
-        return write_export(self._store, self._proofs, device, sink, start=start, end=end)
+        return write_export(self._store, self._proofs, self.account, device, sink, start=start, end=end)
 
     def indicators(
         self,
@@ -262,11 +262,12 @@ class Gateway:
 
     def status(self) -> Status:
         with self._store.reading() as records:
+            stages = records.counts(BatchRow, "stage")
             return Status(
                 devices=records.count(DeviceRow),
                 frames=records.last_number(),
                 waiting=records.frames_waiting()[0],
                 incidents=records.count(IncidentRow),
-                batches=records.count(BatchRow),
-                unanchored_batches=len(records.batches(Stage.BUILT, Stage.SENT)),
+                batches=sum(stages.values()),
+                unanchored_batches=sum(stages.values()) - stages.get(Stage.ANCHORED, 0),
             )

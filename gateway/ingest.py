@@ -19,7 +19,7 @@ from capsule.digest import Domain
 from capsule.errors import CapsuleError, FormatError, VerificationError
 from capsule.frame import Mark, UnverifiedFrame, VerifiedFrame, read_frame
 from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, sign_frame_receipt, verify_frame_receipt
-from capsule.ids import Address, Digest
+from capsule.ids import Address, DeviceId, Digest
 from capsule.signature import PublicKey, Signer
 from capsule.thing import MODELS
 from capsule.tree import leaf_hash
@@ -143,7 +143,7 @@ class Intake:
             known = records.known(tuple(set(hashes.values())))
             for at, frame in hashes.items():
                 if (row := known.get(frame)) is not None:
-                    outcomes[at] = self._again(records, row)
+                    outcomes[at] = self._again(row)
 
     def _verify(self, read: dict[int, UnverifiedFrame], outcomes: dict[int, Outcome], now: int) -> list[_Verified]:
         """Those of the frames without an outcome that are what they say; the others get one."""
@@ -173,14 +173,14 @@ class Intake:
                 verified.append(_Verified(at, frame, len(times), period, odd, mark_rows(content, marks)))
         return verified
 
-    def _again(self, records: Records, known: FrameRow | ForkRow) -> Outcome:
+    def _again(self, known: FrameRow | ForkRow) -> Outcome:
         """What a frame that is here already gets: its receipt, or its refusal.
 
         A receipt from before a rotation is signed anew: its device reads this gateway's key from the chain, and would
         send the frame for ever.
         """
         if isinstance(known, ForkRow):
-            return _known_fork(records, read_frame(known.data))
+            return ForkError(DeviceId(known.device), known.known_sequence, Digest(known.known), Digest(known.hash))
         suite, account, signature = (
             known.receipt[0],
             known.receipt[1 : 1 + _ADDRESS_BYTES],
@@ -247,9 +247,9 @@ class Intake:
             group.flush()
             known = records.known((bytes(frame.hash),)).get(bytes(frame.hash))  # it may have arrived twice
             if known is not None:
-                return self._again(records, known)
+                return self._again(known)
             if (conflict := contradicted(frame, _neighbours(records, frame, last))) is not None:
-                group.keep_fork(frame)
+                group.keep_fork(frame, *conflict)
                 _LOG.warning("fork", extra={"device": str(frame.device), "sequence": frame.sequence})
                 return ForkError(frame.device, conflict[0], conflict[1], frame.hash)
         receipt = sign_frame_receipt(
@@ -301,14 +301,15 @@ class _Group:
         self._marks += one.marks
         self._places.advance(frame.device, frame.sequence, frame.hash)
 
-    def keep_fork(self, frame: UnverifiedFrame) -> None:
+    def keep_fork(self, frame: UnverifiedFrame, known_sequence: int, known: Digest) -> None:
         """Evidence, with its incident."""
         self.records.add(
             ForkRow(
                 hash=bytes(frame.hash),
                 device=bytes(frame.device),
                 sequence=frame.sequence,
-                previous=bytes(frame.previous),
+                known=bytes(known),
+                known_sequence=known_sequence,
                 received_at=self.now,
                 data=frame.data,
             )
@@ -346,15 +347,6 @@ def _kind(outcome: Outcome) -> str:
         return "new" if outcome.new else "known"
     problem = problem_of(outcome)
     return "failed" if problem is None else problem.kind
-
-
-def _known_fork(records: Records, frame: UnverifiedFrame) -> ForkError:
-    """The refusal of a fork, again."""
-    for sequence in (frame.sequence, frame.sequence - 1, frame.sequence + 1):
-        accepted = records.frame_at(frame.device, sequence)
-        if accepted is not None:
-            return ForkError(frame.device, sequence, Digest(accepted.hash), frame.hash)
-    return ForkError(frame.device, frame.sequence - 1, frame.previous, frame.hash)
 
 
 def _neighbours(records: Records, frame: UnverifiedFrame, last: int) -> Neighbours:

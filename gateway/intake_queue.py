@@ -113,7 +113,7 @@ class IntakeQueue:
             self._queued += len(entry.frames)
             self._entries.append(entry)
             if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="intake")
+                self._worker = threading.Thread(target=self._work, name="intake", daemon=True)
                 self._worker.start()
             if len(self._entries) == 1 or self._queued >= self._settings.commit_frames:
                 self._changed.notify_all()

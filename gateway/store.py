@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy import ColumnElement, Insert, func, insert, inspect, update
 from sqlalchemy import select as columns
+from sqlalchemy.orm import defer
 from sqlmodel import Session, SQLModel, col, select
 
 from capsule.batch import MAX_BATCH_INCIDENTS, BatchFrame, Incident, IncidentKind
@@ -36,6 +37,7 @@ __all__ = [
 _INSERT: Final[dict[type[SQLModel], Insert]] = {
     table: insert(table) for table in (FrameRow, IncidentRow, DeviceRow, MarkRow)
 }
+_DOCUMENT: Any = BatchRow.document
 _RECENT_FRAMES: Final = 5_000
 _AT_ONCE: Final = 500
 """values in one IN"""
@@ -204,11 +206,10 @@ class Records:
     def last_batch(self) -> BatchRow | None:
         return self._session.exec(select(BatchRow).order_by(col(BatchRow.number).desc()).limit(1)).one_or_none()
 
-    def batches(self, *stages: Stage) -> Sequence[BatchRow]:
-        """Batches in one of these stages, by number."""
-        return self._session.exec(
-            select(BatchRow).where(col(BatchRow.stage).in_(stages)).order_by(col(BatchRow.number))
-        ).all()
+    def unanchored(self, after: int) -> BatchRow | None:
+        """The next batch, past this number, that is not anchored yet."""
+        question = select(BatchRow).where(col(BatchRow.stage) != Stage.ANCHORED, BatchRow.number > after)
+        return self._session.exec(question.order_by(col(BatchRow.number)).limit(1)).one_or_none()
 
     # -------------------------------------------------------------------------------------------------------- out
 
@@ -258,9 +259,11 @@ class Records:
         return {rule: int(count) for rule, count in self._session.exec(question)}
 
     def batches_between(self, first: int, last: int) -> Sequence[BatchRow]:
-        """The batches that hold frames numbered from `first` to `last`, by number."""
+        """The batches that hold frames numbered from `first` to `last`, by number; their documents stay where they
+        are."""
         return self._session.exec(
             select(BatchRow)
+            .options(defer(_DOCUMENT))
             .where(BatchRow.first <= last, col(BatchRow.first) + col(BatchRow.size) > first)
             .order_by(col(BatchRow.number))
         ).all()
@@ -302,8 +305,9 @@ class Records:
         return self._session.exec(select(IncidentRow).order_by(col(IncidentRow.number).desc()).limit(limit)).all()
 
     def recent_batches(self, limit: int) -> Sequence[BatchRow]:
-        """The newest batches, newest first."""
-        return self._session.exec(select(BatchRow).order_by(col(BatchRow.number).desc()).limit(limit)).all()
+        """The newest batches, newest first; their documents stay where they are."""
+        newest = select(BatchRow).options(defer(_DOCUMENT)).order_by(col(BatchRow.number).desc())
+        return self._session.exec(newest.limit(limit)).all()
 
 
 class Store:

@@ -85,14 +85,18 @@ class FrameRow(Table, table=True):
 
 
 class ForkRow(Table, table=True):
-    """A frame that contradicts an accepted one: evidence, without receipt and batch."""
+    """A frame that contradicts another: evidence, without receipt and batch.
+
+    `known`, `known_sequence`: the frame that it contradicts, as its refusal names it.
+    """
 
     __tablename__ = "gateway_forks"
     number: int | None = Field(default=None, primary_key=True, sa_type=_BIG)
     hash: bytes = Field(unique=True)
     device: bytes
     sequence: int = Field(sa_type=_BIG)
-    previous: bytes
+    known: bytes
+    known_sequence: int = Field(sa_type=_BIG)
     received_at: int = Field(sa_type=_BIG)
     data: bytes
 

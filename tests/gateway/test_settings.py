@@ -14,6 +14,14 @@ def test_settings_from_text_and_numbers() -> None:
     assert GatewaySettings.from_mapping({}) == GatewaySettings()
 
 
+def test_the_environment_overrides_and_a_password_does_not_show() -> None:
+    url = "postgresql+psycopg://me:hidden@host/frames"
+    environment = {"DATASPACE_GATEWAY_DATABASE": url, "DATASPACE_GATEWAY_BATCH_FRAMES": "7", "DATASPACE_PORT": "1"}
+    settings = GatewaySettings.from_mapping({"batch_frames": 5, "batch_seconds": 2}, environment)
+    assert (settings.database, settings.batch_frames, settings.batch_seconds) == (url, 7, 2.0)
+    assert "hidden" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("values", "match"),
     [

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
@@ -68,7 +68,7 @@ def _wiped(home: Path) -> dict[str, list[object]]:
         name: list(database.execute(f"SELECT * FROM {name} ORDER BY 1"))  # noqa: S608
         for name in tables
     }
-    for name in tables:
+    for name in (*tables, "gateway_marks"):
         database.execute(f"DELETE FROM {name}")  # noqa: S608
     database.commit()
     database.close()
@@ -90,6 +90,7 @@ def test_frames_taken_together_fare_as_one_by_one(space: Space, tmp_path: Path) 
             max_size=5,
         )
     )
+    @example([[16, 22], [23, 22]])
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     def alike(calls: list[list[int]]) -> None:
         with space.open_gateway(tmp_path / "one", ledger) as one:
@@ -176,3 +177,14 @@ def test_places_in_memory_are_forgotten_for_more_devices_than_there_is_room(spac
             gateway.take(sign_frame(twin, devices[0].signer))
         assert gateway.status().incidents == 1
         assert gateway.public_key.key == GATEWAY_SIGNER.public_key
+
+
+def test_a_store_of_another_version_is_told_and_left_alone(space: Space, tmp_path: Path) -> None:
+    (tmp_path / "gateway").mkdir()
+    with sqlite3.connect(tmp_path / "gateway" / "gateway.db") as old:
+        old.execute("CREATE TABLE gateway_frames (number INTEGER PRIMARY KEY, accepted BOOLEAN)")
+    for _ in range(2):  # and the lock is let go
+        with pytest.raises(StoreError, match="tables of version 1"):
+            space.open_gateway(tmp_path / "gateway")
+    with sqlite3.connect(tmp_path / "gateway" / "gateway.db") as old:
+        assert [name for (name,) in old.execute("SELECT name FROM sqlite_master")] == ["gateway_frames"]
