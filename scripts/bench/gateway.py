@@ -54,6 +54,7 @@ from contracts.rpc import RpcChain
 from gateway.anchoring import AnchoredBatch
 from gateway.errors import BehindError
 from gateway.gateway import Gateway
+from gateway.server import collect_seldom
 from gateway.settings import GatewaySettings
 
 __all__ = ["main"]
@@ -70,7 +71,7 @@ _ROWS: Final = 60
 _YARDSTICK: Final = 7_000_000 / 60
 """readings per second"""
 _START: Final = 1_700_000_000
-_FUNDS: Final = 10**18
+_FUNDS: Final = 10**20
 _RUNS: Final = ("one", "all", "steady")
 _barrier: Barrier | None = None
 """where the processes of one measurement wait for each other"""
@@ -214,6 +215,7 @@ def _verify_and_decode(site: _Site) -> _Taken:
 
 def _run_gateway(site: _Site, run: str) -> _Taken:
     frames = [frame for frame, _ in _load(site)]
+    collect_seldom()
     chain = RpcChain(site.url, own_node=True)
     anchored: list[AnchoredBatch] = []
     ended = threading.Event()
@@ -241,6 +243,7 @@ def _run_gateway(site: _Site, run: str) -> _Taken:
 def _run_steadily(site: _Site, run: str, seconds: float, rate: float) -> _Taken:
     """Frames made and taken at a rate, by devices of an own fleet; the memory after each minute."""
     devices = [_Device(device, seed) for device, seed in pickle.loads(site.seeds.read_bytes())]  # noqa: S301
+    collect_seldom()
     memory: list[float] = []
     count = 0
     with _gateway(site, run) as gateway:
