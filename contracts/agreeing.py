@@ -22,6 +22,7 @@ from contracts.errors import (
     NonceConflictError,
     RevertedError,
 )
+from contracts.headers import Header
 
 __all__ = ["AgreeingChain"]
 
@@ -61,6 +62,12 @@ class AgreeingChain:
 
     def block(self, number: int) -> Block:
         return self._agree(f"block {number}", lambda chain: chain.block(number))
+
+    def header(self, number: int) -> Header:
+        """Honest nodes may hold different seals of one block: what must agree is its hash."""
+        answers = self._ask(lambda chain: chain.header(number))
+        self._same(f"the header of block {number}", [(chain, header.hash) for chain, header in answers])
+        return answers[0][1]
 
     def logs(self, addresses: Sequence[Address], first: int, last: int) -> tuple[RawLog, ...]:
         """Raises ChainRefusedError for blocks that not all endpoints have: half an answer looks like a whole one."""

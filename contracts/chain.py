@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from capsule.ids import Address, Digest
+from contracts.headers import Header
 
 __all__ = ["Block", "Chain", "RawLog", "StorageProof", "TxReceipt", "Verification"]
 
@@ -99,6 +100,10 @@ class Chain(Protocol):
 
     def block(self, number: int) -> Block:
         """A block by number; raises ChainRefusedError when there is none yet."""
+        ...
+
+    def header(self, number: int) -> Header:
+        """A block's whole header; raises ChainRefusedError where there is none, or none that hashes to its hash."""
         ...
 
     def call(self, to: Address, data: bytes, *, at: int | None = None, sender: Address | None = None) -> bytes:

@@ -45,6 +45,7 @@ from contracts.errors import (
     NonceConflictError,
     RevertedError,
 )
+from contracts.headers import Header
 from contracts.store import BlockStore
 
 __all__ = ["EmbeddedChain"]
@@ -166,6 +167,10 @@ class EmbeddedChain:
     def block(self, number: int) -> Block:
         with self._turn:
             return _block(self._header(number))
+
+    def header(self, number: int) -> Header:
+        with self._turn:
+            return Header.read(bytes(rlp.encode(self._header(number))))
 
     def logs(self, addresses: Sequence[Address], first: int, last: int) -> tuple[RawLog, ...]:
         wanted = frozenset(addresses)

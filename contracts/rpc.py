@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import orjson
+import rlp
 from eth_utils.crypto import keccak
 from web3 import HTTPProvider
 from web3.exceptions import Web3Exception
@@ -28,11 +29,26 @@ from contracts.errors import (
     NonceConflictError,
     RevertedError,
 )
+from contracts.headers import Header
 
 __all__ = ["RpcChain"]
 
 _Json = Any
 _EXECUTION_REVERTED: Final = 3
+# A header's fields in the order of its RLP, then those that later forks put behind them.
+_HEADER: Final = (
+    *("parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom"),
+    *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "extraData", "mixHash", "nonce"),
+)
+_LATER: Final = (
+    *("baseFeePerGas", "withdrawalsRoot", "blobGasUsed", "excessBlobGas", "parentBeaconBlockRoot", "requestsHash"),
+)
+_BYTES: Final = frozenset(
+    {
+        *("parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom"),
+        *("extraData", "mixHash", "nonce", "withdrawalsRoot", "parentBeaconBlockRoot", "requestsHash"),
+    }
+)
 
 
 class _Provider(HTTPProvider):
@@ -85,6 +101,18 @@ class RpcChain:
         if block.number != number:
             raise ChainIntegrityError(f"{self!r} answered with block {block.number}, asked for {number}")
         return block
+
+    def header(self, number: int) -> Header:
+        answer = self._ask("eth_getBlockByNumber", hex(number), False)
+        if answer is None:
+            raise ChainRefusedError(f"{self!r} has no block {number}")
+        with _Reading(self, "eth_getBlockByNumber"):
+            header, stated = _header(answer), Digest(_bytes(answer["hash"]))
+        if (header.hash, header.number) != (stated, number):
+            raise ChainRefusedError(
+                f"{self!r} gives a header of block {number} that does not hash to its hash; it proves nothing"
+            )
+        return header
 
     def logs(self, addresses: Sequence[Address], first: int, last: int) -> tuple[RawLog, ...]:
         found: list[RawLog] = []
@@ -274,6 +302,20 @@ def _log(entry: _Json) -> RawLog:
         Digest(fromhex(entry["transactionHash"][2:])),
         int(entry["logIndex"], 16),
     )
+
+
+def _header(answer: _Json) -> Header:
+    fields = [_bytes(answer[name]) if name in _BYTES else _minimal(answer[name]) for name in _HEADER]
+    for name in _LATER:
+        if answer.get(name) is None:
+            break
+        fields.append(_bytes(answer[name]) if name in _BYTES else _minimal(answer[name]))
+    return Header.read(rlp.encode(fields))
+
+
+def _minimal(text: _Json) -> bytes:
+    number = _number(text)
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def _storage_proof(address: Address, slots: tuple[int, ...], block: int, answer: _Json) -> StorageProof:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from capsule.ids import Address, Digest
 from contracts.chain import Block, Chain, RawLog, StorageProof, TxReceipt, Verification
 from contracts.errors import ChainRefusedError, ChainUnreachableError
+from contracts.headers import Header
 
 __all__ = ["Lies", "LyingChain"]
 
@@ -58,6 +59,9 @@ class LyingChain:
         if number > self.head().number:
             raise ChainRefusedError(f"LyingChain has no block {number}")
         return self.lies.block(self._true.block(number))
+
+    def header(self, number: int) -> Header:
+        return self._true.header(number)
 
     def call(self, to: Address, data: bytes, *, at: int | None = None, sender: Address | None = None) -> bytes:
         number = self.head().number if at is None and self.lies.hidden else at

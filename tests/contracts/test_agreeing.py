@@ -52,6 +52,7 @@ def test_honest_endpoints_serve_the_whole_trip(pair: Pair) -> None:
     assert pair.ledger.wait_final(asset) == asset
     assert pair.both.receipt(asset.hash) == pair.true.receipt(asset.hash)
     assert pair.both.block_receipts(last) == pair.true.block_receipts(last)
+    assert pair.both.header(last) == pair.true.header(last)
     assert pair.ledger.assets.version_of(pin.asset, 1).capsule_root == pin.capsule_root
     address = pair.ledger.assets.address
     assert pair.both.storage_proof(address, (0,), last) == pair.true.storage_proof(address, (0,), last)

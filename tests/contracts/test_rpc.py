@@ -34,6 +34,7 @@ _QUESTIONS: dict[str, Callable[[RpcChain], object]] = {
     "logs": lambda chain: chain.logs([_SOMEONE], 0, 3),
     "send": lambda chain: chain.send(b"\x02"),
     "receipt": lambda chain: chain.receipt(_HASH),
+    "header": lambda chain: chain.header(3),
     "block_receipts": lambda chain: chain.block_receipts(3),
     "nonce": lambda chain: chain.nonce(_SOMEONE),
     "balance": lambda chain: chain.balance(_SOMEONE),
