@@ -15,13 +15,13 @@ from capsule.errors import InputError, PolicyError
 from capsule.ids import Address, AssetId
 from capsule.policy.vocabulary import (
     ACTION,
+    DECLARABLE,
     ODRL_CONTEXT,
     ODRL_NAMESPACE,
     OPERANDS,
     OPERATORS,
     PROFILE,
     PROFILE_NAMESPACE,
-    UNENFORCED,
 )
 
 __all__ = ["ACCOUNT_PREFIX", "ASSET_PREFIX", "MAX_CONSTRAINTS", "Constraint", "Policy", "parse_account", "parse_policy"]
@@ -134,7 +134,7 @@ def _constraint(written: Mapping[str, Json]) -> Constraint:
     if term in OPERANDS:
         if declared and term != "purpose":
             raise PolicyError(term, "is enforced, so it can't be labelled declared")
-    elif not (term in UNENFORCED or term.startswith(("http://", "https://"))):
+    elif not (term in DECLARABLE or term.startswith(("http://", "https://"))):
         raise PolicyError(term, "is unknown")
     elif not declared:
         raise PolicyError(term, 'can\'t be enforced; the provider may label it "ds:label": "declared"')

@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = [
     "ACTION",
+    "DECLARABLE",
     "ODRL_CONTEXT",
     "ODRL_NAMESPACE",
     "OPERANDS",
@@ -19,7 +20,6 @@ __all__ = [
     "PROFILE",
     "PROFILE_NAMESPACE",
     "ROLES",
-    "UNENFORCED",
     "Label",
     "Operand",
     "Shape",
@@ -108,8 +108,8 @@ OPERANDS: Final = MappingProxyType(
     }
 )
 
-# ODRL 2.2 left operands that may only be declared.
-UNENFORCED: Final = frozenset(
+# Left operands of ODRL 2.2 and of our profile that nobody enforces, so that they may only be declared.
+DECLARABLE: Final = frozenset(
     (
         "absolutePosition",
         "absoluteSize",
@@ -138,5 +138,6 @@ UNENFORCED: Final = frozenset(
         "unitOfCount",
         "version",
         "virtualLocation",
+        "ds:columns",
     )
 )

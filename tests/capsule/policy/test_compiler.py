@@ -12,7 +12,7 @@ from capsule.errors import PolicyError
 from capsule.ids import Address, AssetId, Digest
 from capsule.policy.compiler import COMPILER_VERSION, Compiled, RuntimeChecks, compile_policy
 from capsule.policy.offer import offer
-from capsule.policy.vocabulary import OPERANDS, PROFILE, UNENFORCED, Label
+from capsule.policy.vocabulary import DECLARABLE, OPERANDS, PROFILE, Label
 from capsule.terms import UNLIMITED_U32, UNLIMITED_U64, Terms
 from tests.capsule.samples import ASSET, PROVIDER, account, digest
 
@@ -194,17 +194,17 @@ def test_every_term_is_labelled() -> None:
             name: constraint(name, "lteq", 2)
             for name in ("count", "ds:usesPerBuyer", "ds:usesTotal", "ds:rowsPerBuyer", "ds:outputRows")
         },
-        **{name: constraint(name, "eq", "x", **{"ds:label": "declared"}) for name in UNENFORCED},
+        **{name: constraint(name, "eq", "x", **{"ds:label": "declared"}) for name in DECLARABLE},
     }
-    assert set(samples) == set(OPERANDS) | set(UNENFORCED)
+    assert set(samples) == set(OPERANDS) | set(DECLARABLE)
     labels = compile_policy(policy(*samples.values())).labels
     assert set(labels) == set(samples)
     assert all(labels[term] is OPERANDS[term].label for term in OPERANDS)
-    assert all(labels[term] is Label.DECLARED for term in UNENFORCED)
+    assert all(labels[term] is Label.DECLARED for term in DECLARABLE)
     assert labels["purpose"] is Label.DECLARED
 
 
-@pytest.mark.parametrize("term", sorted(UNENFORCED))
+@pytest.mark.parametrize("term", sorted(DECLARABLE))
 def test_term_that_nobody_enforces_is_refused_by_name_unless_declared(term: str) -> None:
     assert_refused(policy(constraint(term, "eq", "x")), term)
     assert terms_of(constraint(term, "eq", "x", **{"ds:label": "declared"})) == OPEN_TERMS
