@@ -13,7 +13,17 @@ from typing import Final
 from capsule.errors import InputError, VerificationError
 from capsule.ids import Digest
 
-__all__ = ["EMPTY_ROOT", "Tree", "TreeHasher", "inclusion_proof", "leaf_hash", "root", "verify_inclusion"]
+__all__ = [
+    "EMPTY_ROOT",
+    "Tree",
+    "TreeHasher",
+    "consistency_proof",
+    "inclusion_proof",
+    "leaf_hash",
+    "root",
+    "verify_consistency",
+    "verify_inclusion",
+]
 
 EMPTY_ROOT: Final = Digest(hashlib.sha256(b"").digest())
 
@@ -46,9 +56,24 @@ class TreeHasher:
         for leaf in leaf_hashes:
             self.append(leaf)
 
+    @classmethod
+    def resumed(cls, size: int, peaks: Sequence[bytes]) -> TreeHasher:
+        """Goes on where another hasher with this size and these peaks stopped; InputError where they do not fit."""
+        if size < 0 or len(peaks) != size.bit_count():
+            raise InputError(f"a tree of {size} leaves has not {len(peaks)} peaks")
+        hasher = cls()
+        hasher._peaks = [_checked(peak) for peak in peaks]
+        hasher._size = size
+        return hasher
+
     @property
     def size(self) -> int:
         return self._size
+
+    @property
+    def peaks(self) -> tuple[Digest, ...]:
+        """Roots of the full subtrees, largest first: one for each bit of the size."""
+        return tuple(Digest(peak) for peak in self._peaks)
 
     def append(self, leaf: bytes) -> None:
         """Adds one leaf hash (32 bytes, else InputError)."""
@@ -105,6 +130,23 @@ class Tree:
             index >>= 1
         return tuple(path)
 
+    def consistency(self, first: int) -> tuple[Digest, ...]:
+        """Consistency proof between the tree's first `first` leaves and all of it (RFC 9162, 2.1.4.1)."""
+        if not 0 < first <= self.size:
+            raise InputError(f"a tree of {self.size} has no earlier one of {first}")
+        low, at, last = 0, first - 1, self.size - 1
+        # up to the largest full subtree that ends the first tree
+        while at & 1:
+            at, last, low = at >> 1, last >> 1, low + 1
+        path = [Digest(self._levels[low][at])] if at else []
+        while last:
+            if at & 1:
+                path.append(Digest(self._levels[low][at - 1]))
+            elif at < last:
+                path.append(Digest(self._levels[low][at + 1]))
+            at, last, low = at >> 1, last >> 1, low + 1
+        return tuple(path) if first < self.size else ()
+
 
 def root(leaf_hashes: Iterable[bytes]) -> Digest:
     """Root over leaf hashes; EMPTY_ROOT over none."""
@@ -144,3 +186,46 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         raise VerificationError(
             "inclusion proof leads to another root", f"computed 0x{node.hex()}, expected 0x{bytes(expected).hex()}"
         )
+
+
+def consistency_proof(leaf_hashes: Iterable[bytes], first: int) -> tuple[Digest, ...]:
+    """Consistency proof between the first `first` leaves and all of them."""
+    return Tree(leaf_hashes).consistency(first)
+
+
+def verify_consistency(first: int, first_root: bytes, second: int, second_root: bytes, proof: Sequence[bytes]) -> None:
+    """Checks that the tree of `first` leaves is the beginning of the tree of `second` leaves.
+
+    RFC 9162, section 2.1.4.2; a tree of no leaves, which the RFC leaves out, begins every other without a proof.
+    Raises VerificationError when it does not.
+    """
+    if len(first_root) != 32 or len(second_root) != 32 or any(len(step) != 32 for step in proof):
+        raise VerificationError("consistency proof holds a hash that has not 32 bytes")
+    if not 0 <= first <= second:
+        raise VerificationError(f"consistency proof is between {first} and {second} leaves")
+    if first in (0, second):
+        known = EMPTY_ROOT if first == 0 else second_root
+        if proof or first_root != known:
+            raise VerificationError("consistency proof of one tree with itself, or with none, is empty, its root equal")
+        return
+    path = list(proof) if first & (first - 1) else [first_root, *proof]
+    if not path:
+        raise VerificationError("consistency proof is too short")
+    at, last = first - 1, second - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    old = new = bytes(path[0])
+    for step in path[1:]:
+        if last == 0:
+            raise VerificationError("consistency proof is too long")
+        if at & 1 or at == last:
+            old, new = _node_hash(step, old), _node_hash(step, new)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            new = _node_hash(new, step)
+        at, last = at >> 1, last >> 1
+    if last != 0:
+        raise VerificationError("consistency proof is too short")
+    if (old, new) != (first_root, second_root):
+        raise VerificationError("consistency proof leads to other roots", f"computed 0x{old.hex()} and 0x{new.hex()}")

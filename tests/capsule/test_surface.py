@@ -101,9 +101,11 @@ SURFACE = {
         "EMPTY_ROOT",
         "Tree",
         "TreeHasher",
+        "consistency_proof",
         "inclusion_proof",
         "leaf_hash",
         "root",
+        "verify_consistency",
         "verify_inclusion",
     },
 }

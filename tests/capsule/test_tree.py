@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsule.errors import InputError, VerificationError
-from capsule.tree import EMPTY_ROOT, Tree, TreeHasher, inclusion_proof, leaf_hash, root, verify_inclusion
+from capsule.tree import (
+    EMPTY_ROOT,
+    Tree,
+    TreeHasher,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    root,
+    verify_consistency,
+    verify_inclusion,
+)
 
 VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors" / "merkle" / "inclusion"
 CASES = sorted(VECTORS.rglob("*.json")) if VECTORS.is_dir() else []
@@ -96,3 +106,74 @@ def test_caller_gets_input_errors() -> None:
         TreeHasher([b"short"])
     with pytest.raises(InputError):
         Tree([b"short"])
+
+
+def reference_consistency(first: int, leaves: list[bytes], whole: bool = True) -> list[bytes]:
+    """SUBPROOF of RFC 9162, section 2.1.4.1, word for word."""
+    if first == len(leaves):
+        return [] if whole else [reference_root(leaves)]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    if first <= split:
+        return [*reference_consistency(first, leaves[:split], whole), reference_root(leaves[split:])]
+    return [*reference_consistency(first - split, leaves[split:], False), reference_root(leaves[:split])]
+
+
+SIZES = [(first, second) for second in range(1, 34) for first in range(1, second + 1)]
+
+
+def test_consistency_proofs_are_those_of_the_rfc_and_hold() -> None:
+    leaves = leaves_of(33)
+    for first, second in SIZES:
+        proof = consistency_proof(leaves[:second], first)
+        assert list(proof) == reference_consistency(first, leaves[:second])
+        verify_consistency(first, root(leaves[:first]), second, root(leaves[:second]), proof)
+
+
+def test_consistency_proof_of_anything_else_is_refused() -> None:
+    leaves = leaves_of(33)
+    for first, second in SIZES:
+        proof = consistency_proof(leaves[:second], first)
+        roots = root(leaves[:first]), root(leaves[:second])
+        other = leaf_hash(b"other")
+        crooked = [
+            (first, other, second, roots[1], proof),
+            (first, roots[0], second, other, proof),
+            (first, roots[0], second, roots[1], (*proof, other)),
+            (first, roots[0], second, roots[1], proof[:-1] if proof else (other,)),
+            (second + 1, roots[0], second, roots[1], proof),
+        ]
+        crooked += [
+            (first, roots[0], second, roots[1], (*proof[:at], other, *proof[at + 1 :])) for at in range(len(proof))
+        ]
+        for arguments in crooked:
+            with pytest.raises(VerificationError):
+                verify_consistency(*arguments)
+    with pytest.raises(VerificationError):
+        verify_consistency(1, b"short", 2, root(leaves[:2]), ())
+
+
+def test_no_leaves_begin_every_tree() -> None:
+    leaves = leaves_of(3)
+    verify_consistency(0, EMPTY_ROOT, 3, root(leaves), ())
+    verify_consistency(0, EMPTY_ROOT, 0, EMPTY_ROOT, ())
+    with pytest.raises(VerificationError):
+        verify_consistency(0, root(leaves), 3, root(leaves), ())
+    with pytest.raises(InputError):
+        consistency_proof(leaves, 0)
+    with pytest.raises(InputError):
+        consistency_proof(leaves, 4)
+
+
+def test_hasher_goes_on_from_its_peaks() -> None:
+    leaves = leaves_of(33)
+    for size in range(33):
+        resumed = TreeHasher.resumed(size, TreeHasher(leaves[:size]).peaks)
+        for leaf in leaves[size:]:
+            resumed.append(leaf)
+        assert resumed.root() == root(leaves)
+    with pytest.raises(InputError):
+        TreeHasher.resumed(3, (leaves[0],))
+    with pytest.raises(InputError):
+        TreeHasher.resumed(1, (b"short",))
