@@ -57,10 +57,10 @@ class Space:
         return ledger
 
     def enrol(self, device: Device | None = None) -> Device:
-        """A device of the provider, on chain."""
+        """A device of the provider, on chain under an id of its own: the chain is all tests', and fixed ids are
+        strangers'."""
         device = device or Device()
-        if device.id == Device().id:
-            device.id = DeviceId(secrets.token_bytes(32))
+        device.id = DeviceId(secrets.token_bytes(32))
         self.provider.devices.enroll(device.id, ED25519, device.signer.public_key, STORAGE_STATION.hash)
         return device
 
