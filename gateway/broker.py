@@ -33,7 +33,6 @@ from gateway.errors import PeerAnswerError, PeerUnreachableError, SettingsError
 
 __all__ = [
     "NO_SUBSCRIBERS",
-    "PROBLEM_TYPE",
     "Broker",
     "Link",
     "device_of",
@@ -44,9 +43,6 @@ __all__ = [
 
 NO_SUBSCRIBERS: Final = 0x10
 """Reason code of a PUBACK: the broker has nobody to pass the message to, and forgets it."""
-
-PROBLEM_TYPE: Final = "application/problem+json"
-"""Content type of a refusal (RFC 9457)."""
 
 _ROOT: Final = "dataspace/v1"
 _PLAIN_PORT: Final = 1883

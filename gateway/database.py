@@ -198,5 +198,8 @@ def _make_tables(connection: Connection) -> None:
             "the program that made it, or choose another home"
         )
     Table.metadata.create_all(connection)
+    for table in Table.metadata.tables.values():
+        for index in table.indexes:  # one that came after the table
+            index.create(connection, checkfirst=True)
     if found is None:
         connection.execute(SchemaRow.__table__.insert().values(version=SCHEMA))  # type: ignore[attr-defined]

@@ -20,8 +20,9 @@ from capsule.errors import FormatError
 from capsule.frame import MEDIA_TYPE
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import Address, DeviceId, Digest
-from gateway.broker import NO_SUBSCRIBERS, PROBLEM_TYPE, Broker, Link, frames_topic, options_of, receipts_topic
+from gateway.broker import NO_SUBSCRIBERS, Broker, Link, frames_topic, options_of, receipts_topic
 from gateway.errors import PeerAnswerError, PeerUnreachableError
+from gateway.problems import PROBLEM_TYPE
 
 __all__ = ["Answer", "FrameDoor", "FrameStream", "HttpDoor", "MqttDoor"]
 

@@ -125,13 +125,15 @@ class MarkError(DeviceError):
 
 
 class ForkError(DeviceError):
-    """The device signed two frames for one place. Both are kept as evidence, and the incident is anchored."""
+    """The device signed two frames for one place. Both are kept as evidence, and the incident is anchored; past the
+    setting `forks_per_device`, the second one is not `kept`.
+    """
 
-    def __init__(self, device: DeviceId, sequence: int, known: Digest, frame: Digest) -> None:
+    def __init__(self, device: DeviceId, sequence: int, known: Digest, frame: Digest, *, kept: bool = True) -> None:
         super().__init__(
             device,
             f"device {device} signed a second history: frame {frame} contradicts frame {known} at sequence {sequence}; "
-            "both are kept as evidence",
+            + ("both are kept as evidence" if kept else "this one is not kept, as enough evidence of it is here"),
         )
         self.sequence = sequence
         self.known = known

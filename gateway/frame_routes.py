@@ -77,7 +77,7 @@ def _told(outcome: Outcome) -> bytes:
     problem = problem_of(outcome)
     if problem is None:
         raise outcome
-    return orjson.dumps(describe(problem.kind, problem.status, str(outcome)))
+    return orjson.dumps(describe(problem, str(outcome)))
 
 
 def _announced(request: Request, most: int) -> int:

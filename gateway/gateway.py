@@ -79,8 +79,8 @@ class Gateway:
             clock=clock,
             settings=settings,
         )
-        self.witness = Witness(store, self._intake, signer)
         self._queue = IntakeQueue(self._intake.take_many, settings)
+        self.witness = Witness(store, lambda frame: self.submit(frame).result().receipt, signer)
         self.tally = self._intake.tally
         self.watch = Watch(store, self.register, self._queue, self.tally, clock=clock, settings=settings)
         self._batching = Batching(store, account=account, clock=clock, settings=settings)

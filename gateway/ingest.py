@@ -1,8 +1,8 @@
 """Taking in frames: verified against the final chain, placed in their device's history, durable, then receipted.
 
 Invariants: a receipt leaves only after its frame is on disk; the same bytes again get the same receipt and change
-nothing; a refused frame changes nothing, except a fork, which is kept as evidence with its incident. Frames taken
-together fare as they would one by one in that order.
+nothing; a refused frame changes nothing, except a fork, which is kept as evidence with its incident, up to a number of
+them for a device. Frames taken together fare as they would one by one in that order.
 """
 
 from __future__ import annotations
@@ -249,9 +249,11 @@ class Intake:
             if known is not None:
                 return self._again(known)
             if (conflict := contradicted(frame, _neighbours(records, frame, last))) is not None:
-                group.keep_fork(frame, *conflict)
-                _LOG.warning("fork", extra={"device": str(frame.device), "sequence": frame.sequence})
-                return ForkError(frame.device, conflict[0], conflict[1], frame.hash)
+                kept = not records.has_forks(frame.device, self._settings.forks_per_device)
+                if kept:
+                    group.keep_fork(frame, *conflict)
+                    _LOG.warning("fork", extra={"device": str(frame.device), "sequence": frame.sequence})
+                return ForkError(frame.device, conflict[0], conflict[1], frame.hash, kept=kept)
         receipt = sign_frame_receipt(
             FrameReceipt(self._account, frame.device, frame.sequence, frame.hash, group.now),
             self._signer,

@@ -38,7 +38,7 @@ class _Collector(Collector):
         yield commits
         troubles = gateway.watch.troubles()
         ready = GaugeMetricFamily("dataspace_gateway_ready", "1 where this part is well", labels=["part"])
-        for part in ("database", "chain", "anchoring", "intake", "process"):
+        for part in gateway.watch.parts:
             ready.add_metric([part], part not in troubles)
         yield ready
         try:

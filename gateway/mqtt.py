@@ -11,7 +11,6 @@ frame came on.
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import random
@@ -23,13 +22,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
+import orjson
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 
 from capsule.errors import CapsuleError, FormatError, InputError
 from capsule.frame import read_frame
 from capsule.ids import Address, DeviceId
-from gateway.broker import PROBLEM_TYPE, Broker, Link, device_of, frames_topic, options_of, receipts_topic
+from gateway.broker import Broker, Link, device_of, frames_topic, options_of, receipts_topic
 from gateway.errors import (
     BehindError,
     CallerError,
@@ -41,7 +41,7 @@ from gateway.errors import (
     StoreError,
 )
 from gateway.ingest import Outcome, Taken
-from gateway.problems import problem_of
+from gateway.problems import FAILED, PROBLEM_TYPE, describe, problem_of
 
 __all__ = ["GATEWAYS", "FrameTaker", "Subscriber"]
 
@@ -150,6 +150,10 @@ class Subscriber:
     def wait_connected(self, seconds: float) -> bool:
         """Whether it is subscribed, within so many seconds."""
         return self._connected.wait(seconds)
+
+    def trouble(self) -> str:
+        """Why no frames come from the broker; empty while it is subscribed."""
+        return "" if self._connected.is_set() else f"there is no connection to the broker at {self._broker}"
 
     # --------------------------------------------------------------------------------------------------- network
 
@@ -268,16 +272,9 @@ class Subscriber:
 
 def _refuse(arrived: _Arrived, error: Exception) -> None:
     """Answers with a problem document (RFC 9457)."""
-    problem = problem_of(error)
-    kind, status = ("failed", 500) if problem is None else (problem.kind, problem.status)
+    problem = problem_of(error) or FAILED
     _LOG.info("refused a frame on the topic of device %s: %s", arrived.device, error)
-    document = {
-        "type": f"urn:dataspace:problem:{kind}",
-        "title": kind.replace("-", " "),
-        "status": status,
-        "detail": str(error),
-    }
-    _send(arrived, json.dumps(document, ensure_ascii=False).encode(), PROBLEM_TYPE, ("problem", kind))
+    _send(arrived, orjson.dumps(describe(problem, str(error))), PROBLEM_TYPE, ("problem", problem.kind))
 
 
 def _send(arrived: _Arrived, content: bytes, content_type: str, *told: tuple[str, str]) -> None:

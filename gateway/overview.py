@@ -6,7 +6,8 @@ No readings and no secrets: everything here may stand on a public page.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -18,7 +19,9 @@ from gateway.settings import GatewaySettings
 from gateway.store import BatchRow, DeviceRow, Fleet, IncidentRow, Store
 from gateway.tally import Tally
 
-__all__ = ["Overview", "Watch"]
+__all__ = ["PARTS", "Overview", "Watch"]
+
+PARTS: Final = ("database", "chain", "anchoring", "intake", "process")
 
 _KEPT_SECONDS: Final = 1.0
 """so long an answer stands, however often it is asked for"""
@@ -72,6 +75,21 @@ class Watch:
         self._turn = threading.Lock()
         self._seen: tuple[float, Overview] | None = None
         self._probed: tuple[float, dict[str, str]] | None = None
+        self._others: dict[str, Callable[[], str]] = {}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Everything that can keep this gateway from its work."""
+        return (*PARTS, *self._others)
+
+    @contextmanager
+    def beside(self, part: str, trouble: Callable[[], str]) -> Iterator[None]:
+        """While the block runs, `part` is watched too; `trouble` says what is wrong with it, or nothing."""
+        self._others = {**self._others, part: trouble}
+        try:
+            yield
+        finally:
+            self._others = {name: one for name, one in self._others.items() if name != part}
 
     def overview(self) -> Overview:
         """Raises StoreError."""
@@ -123,4 +141,4 @@ class Watch:
             troubles["intake"] = "the intake queue is full"
         if self._queue.is_closing:
             troubles["process"] = "the gateway is stopping"
-        return troubles
+        return troubles | {part: what for part, told in self._others.items() if (what := told())}

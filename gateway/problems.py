@@ -33,7 +33,16 @@ from gateway.errors import (
     UnenrolledError,
 )
 
-__all__ = ["PROBLEM_TYPE", "RETRY_AFTER_SECONDS", "TABLE", "Problem", "describe", "problem_of", "retry_after"]
+__all__ = [
+    "FAILED",
+    "PROBLEM_TYPE",
+    "RETRY_AFTER_SECONDS",
+    "TABLE",
+    "Problem",
+    "describe",
+    "problem_of",
+    "retry_after",
+]
 
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5
@@ -47,6 +56,9 @@ class Problem:
     status: int
     retry: bool = False
 
+
+FAILED: Final = Problem("failed", 500)
+"""This gateway's own failure."""
 
 TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (NotFoundError, Problem("not-found", 404)),
@@ -63,7 +75,7 @@ TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (StoppingError, Problem("stopping", 503, retry=True)),
     (StoreFullError, Problem("disk-full", 507, retry=True)),
     (StoreError, Problem("store", 503, retry=True)),
-    (GatewayError, Problem("failed", 500)),
+    (GatewayError, FAILED),
     (VerificationError, Problem("verification", 403)),
     (FormatError, Problem("malformed", 400)),
     (InputError, Problem("input", 400)),
@@ -90,11 +102,11 @@ def retry_after(error: Exception) -> int | None:
     return RETRY_AFTER_SECONDS if problem is not None and problem.retry else None
 
 
-def describe(kind: str, status: int, detail: str) -> Mapping[str, str | int]:
+def describe(problem: Problem, detail: str) -> Mapping[str, str | int]:
     """The members of a problem document (RFC 9457)."""
     return {
-        "type": f"urn:dataspace:problem:{kind}",
-        "title": kind.replace("-", " "),
-        "status": status,
+        "type": f"urn:dataspace:problem:{problem.kind}",
+        "title": problem.kind.replace("-", " "),
+        "status": problem.status,
         "detail": detail,
     }

@@ -26,8 +26,6 @@ _COLLECT_AFTER: Final = (50_000, 20, 50)
 """Objects made between two collections. Frames make many and no cycles; collecting as often as usual took a third of
 the time of intake."""
 _BACKLOG: Final = 2048
-_CONNECTIONS: Final = 4096
-"""more of them are answered 503"""
 
 
 def serve(
@@ -44,7 +42,7 @@ def serve(
         log_config=None,
         access_log=False,
         backlog=_BACKLOG,
-        limit_concurrency=_CONNECTIONS,
+        limit_concurrency=settings.connections,
         timeout_graceful_shutdown=max(round(settings.stop_seconds), 1),
     )
     server = uvicorn.Server(config)

@@ -31,7 +31,7 @@ from gateway.frame_routes import add_frame_routes
 from gateway.gateway import Gateway
 from gateway.health_routes import add_health_routes
 from gateway.indicator_routes import add_indicator_routes
-from gateway.problems import PROBLEM_TYPE, describe, problem_of, retry_after
+from gateway.problems import FAILED, PROBLEM_TYPE, Problem, describe, problem_of, retry_after
 from gateway.readings import parse_time
 
 __all__ = ["build_app"]
@@ -214,29 +214,29 @@ def _anchored(batch: AnchoredBatch) -> Answer:
 # --------------------------------------------------------------------------------------------------------- problems
 
 
-def _answer(kind: str, status: int, detail: str, *, retry: int | None = None) -> JSONResponse:
+def _answer(problem: Problem, detail: str, *, retry: int | None = None) -> JSONResponse:
     headers = {} if retry is None else {"retry-after": str(retry)}
-    return JSONResponse(dict(describe(kind, status, detail)), status, headers, media_type=PROBLEM_TYPE)
+    return JSONResponse(dict(describe(problem, detail)), problem.status, headers, media_type=PROBLEM_TYPE)
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
     problem = problem_of(error)
     if problem is None:
         raise error
-    return _answer(problem.kind, problem.status, str(error), retry=retry_after(error))
+    return _answer(problem, str(error), retry=retry_after(error))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     where = ".".join(str(part) for part in first.get("loc", ()))
-    return _answer("input", 400, f"{where}: {first.get('msg', 'invalid')}")
+    return _answer(Problem("input", 400), f"{where}: {first.get('msg', 'invalid')}")
 
 
 async def _http_problem(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StarletteHTTPException):
         raise error
-    return _answer("http", error.status_code, str(error.detail))
+    return _answer(Problem("http", error.status_code), str(error.detail))
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:
-    return _answer("failed", 500, "the gateway failed; its log says why")
+    return _answer(FAILED, "the gateway failed; its log says why")

@@ -50,6 +50,22 @@ class GatewaySettings:
     """of so many devices the checks keep what came before, some 3 KiB each; of others they read it again"""
     max_export_bytes_in_memory: int = 8 << 20
     """a larger export is spooled to disk while it is served"""
+    connections: int = 4096
+    """of HTTP; further ones are answered 503"""
+    vehicle_connections: int = 2_000
+    """of GB/T 32960; further ones are closed at once"""
+    vehicle_login_seconds: float = 30.0
+    """how long a connection may be without a vehicle logged in"""
+    vehicle_message_seconds: float = 30.0
+    """from a message's first byte to its last"""
+    vehicle_idle_seconds: float = 300.0
+    """between two messages; heartbeats come every 240 s at most"""
+    vehicle_answer_seconds: float = 10.0
+    """how long a vehicle may take to take an answer"""
+    enrolments_at_once: int = 4
+    """calls that prove devices of fleets; further ones are told to come again"""
+    forks_per_device: int = 100
+    """so many frames of a device that contradict others are kept as evidence; further ones are refused alone"""
     body_seconds: float = 30.0
     """how long a client may take to send a frame"""
     anchor_poll_seconds: float = 1.0
@@ -77,6 +93,14 @@ class GatewaySettings:
             ("known_devices", 1, 2**31),
             ("checked_devices", 1, 2**31),
             ("max_export_bytes_in_memory", 0, 2**53),
+            ("connections", 1, 2**20),
+            ("vehicle_connections", 1, 2**20),
+            ("vehicle_login_seconds", 0.01, 86_400),
+            ("vehicle_message_seconds", 0.01, 86_400),
+            ("vehicle_idle_seconds", 0.01, 86_400),
+            ("vehicle_answer_seconds", 0.01, 3600),
+            ("enrolments_at_once", 1, 1024),
+            ("forks_per_device", 1, 2**31),
             ("body_seconds", 0.01, 3600),
             ("anchor_poll_seconds", 0.01, 3600),
             ("lag_seconds", 0, float("inf")),

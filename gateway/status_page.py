@@ -23,6 +23,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "anchoring": ("Anchoring", "锚定"),
     "intake": ("Intake", "接收"),
     "process": ("Process", "进程"),
+    "broker": ("MQTT broker", "MQTT 代理"),
     "numbers": ("At a glance", "概览"),
     "devices": ("Devices", "设备"),
     "frames": ("Frames stored", "已存帧"),

@@ -124,6 +124,11 @@ class Records:
         """A frame kept as evidence, by hash."""
         return self._session.exec(select(ForkRow).where(ForkRow.hash == bytes(frame))).one_or_none()
 
+    def has_forks(self, device: DeviceId, number: int) -> bool:
+        """Whether so many frames of a device, or more, are kept as evidence."""
+        question = select(ForkRow.number).where(ForkRow.device == bytes(device)).limit(1).offset(number - 1)
+        return self._session.exec(question).one_or_none() is not None
+
     def frame_at(self, device: DeviceId, sequence: int) -> FrameRow | None:
         """The accepted frame of a device with this number."""
         return self._session.exec(

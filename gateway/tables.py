@@ -91,6 +91,7 @@ class ForkRow(Table, table=True):
     """
 
     __tablename__ = "gateway_forks"
+    __table_args__ = (Index("gateway_forks_device", "device"),)
     number: int | None = Field(default=None, primary_key=True, sa_type=_BIG)
     hash: bytes = Field(unique=True)
     device: bytes

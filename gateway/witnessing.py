@@ -7,7 +7,7 @@ crash leaves neither gap nor fork; one frame of a device is made at a time. Nobo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,7 +18,6 @@ from capsule.ids import DeviceId, Digest
 from capsule.senml import pack_rows
 from capsule.signature import Signer
 from gateway.errors import CallerError
-from gateway.ingest import Intake
 from gateway.store import Store
 
 __all__ = ["Witness"]
@@ -27,11 +26,14 @@ _TURNS: Final = 64
 
 
 class Witness:
-    """Signs with the gateway's own key, which must be the enrolled key of the devices."""
+    """Signs with the gateway's own key, which must be the enrolled key of the devices.
 
-    def __init__(self, store: Store, intake: Intake, signer: Signer) -> None:
+    `ingest` returns a frame's receipt once it is durable; frames that several threads hand it may share a commit.
+    """
+
+    def __init__(self, store: Store, ingest: Callable[[bytes], SignedFrameReceipt], signer: Signer) -> None:
         self._store = store
-        self._intake = intake
+        self._ingest = ingest
         self._signer = signer
         self._turns = tuple(threading.RLock() for _ in range(_TURNS))
 
@@ -51,7 +53,7 @@ class Witness:
         """Signs rows as the device's next frame and takes it in; durable on return.
 
         `received`: digest of the message that the rows were read from (`capsule.frame.received_digest`). Raises
-        CallerError for rows that no frame holds, and what `Gateway.ingest` raises.
+        CallerError for rows that no frame holds, and what `Gateway.submit` and its future raise.
         """
         try:
             payload = pack_rows(device, rows, {})
@@ -69,7 +71,7 @@ class Witness:
                 mark=Mark.WITNESSED,
                 received=received,
             )
-            return self._intake.take(data)[0]
+            return self._ingest(data)
 
     def _place(self, device: DeviceId) -> tuple[int, Digest]:
         """Number and hash of the device's last frame."""

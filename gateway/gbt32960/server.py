@@ -13,10 +13,10 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from capsule.errors import CapsuleError
 from capsule.ids import DeviceId
@@ -26,6 +26,7 @@ from gateway.gbt32960.errors import EnvelopeError
 from gateway.gbt32960.frame import Splitter
 from gateway.gbt32960.session import Session
 from gateway.gbt32960.witness import VehicleWitness
+from gateway.settings import GatewaySettings
 
 __all__ = ["VehicleLimits", "VehicleServer", "serving"]
 
@@ -52,6 +53,19 @@ class VehicleLimits:
     """refused messages before the connection ends"""
     stop_seconds: float = 20.0
     """for what is being stored, and its answers, when the server stops"""
+    at_work: int = 32
+    """messages that are being stored; those of different vehicles share commits"""
+
+    @classmethod
+    def of(cls, settings: GatewaySettings) -> Self:
+        """As the operator set them."""
+        return cls(
+            max_connections=settings.vehicle_connections,
+            login_seconds=settings.vehicle_login_seconds,
+            message_seconds=settings.vehicle_message_seconds,
+            idle_seconds=settings.vehicle_idle_seconds,
+            answer_seconds=settings.vehicle_answer_seconds,
+        )
 
 
 class _Connection:
@@ -108,6 +122,7 @@ class VehicleServer:
         self._connections: set[_Connection] = set()
         self._by_device: dict[DeviceId, _Connection] = {}
         self._server: asyncio.Server | None = None
+        self._pool = ThreadPoolExecutor(self._limits.at_work, "gbt32960")
 
     async def start(self, host: str, port: int) -> int:
         """Listens; returns the port. Raises OSError."""
@@ -124,6 +139,7 @@ class VehicleServer:
             connection.end()
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.stop_seconds)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -177,7 +193,7 @@ class VehicleServer:
             connection.splitter.feed(data)
             while not connection.ending and (raw := connection.splitter.next()) is not None:
                 connection.at_work = True
-                reply = await asyncio.to_thread(connection.session.handle, raw)
+                reply = await loop.run_in_executor(self._pool, connection.session.handle, raw)
                 self._note_login(connection)
                 if reply.data is not None:
                     writer.write(reply.data)

@@ -14,7 +14,7 @@ from capsule.ids import DeviceId
 from capsule.signature import PublicKey
 from capsule.source import DeviceKey
 from gateway.gateway import Gateway
-from gateway.gbt32960.server import VehicleServer, serving
+from gateway.gbt32960.server import VehicleLimits, VehicleServer, serving
 from gateway.gbt32960.vehicles import FILE_NAME, Vehicles
 from gateway.gbt32960.witness import VehicleWitness
 from gateway.logs import log_as_json
@@ -153,7 +153,7 @@ def _vehicles(gateway: Gateway, settings: Settings, home: Path, port: int) -> It
         return
     with Vehicles(home / FILE_NAME) as vehicles:
         witness = VehicleWitness(gateway, vehicles, clock=now, entropy=secrets.token_bytes)
-        with serving(VehicleServer(witness), settings.host, port):
+        with serving(VehicleServer(witness, VehicleLimits.of(gateway.settings)), settings.host, port):
             key = gateway.public_key
             err.print(
                 f"vehicles of GB/T 32960 at {settings.host}:{port}; enrol them with suite {key.suite}, "

@@ -68,6 +68,9 @@ def subscribed(gateway: Gateway, broker: Broker | None) -> Iterator[None]:
     if broker is None:
         yield
         return
-    with Subscriber(gateway, broker, max_frame_bytes=gateway.settings.max_frame_bytes):
+    with (
+        Subscriber(gateway, broker, max_frame_bytes=gateway.settings.max_frame_bytes) as subscriber,
+        gateway.watch.beside("broker", subscriber.trouble),
+    ):
         err.print(f"frames from {broker}", markup=False, soft_wrap=True)
         yield

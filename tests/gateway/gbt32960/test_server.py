@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from capsule.thing import ELECTRIC_VEHICLE
-from gateway.errors import CallerError, NotFoundError, StoreError
+from gateway.errors import CallerError, NotFoundError
 from gateway.gateway import Gateway
 from gateway.gbt32960.errors import Answer
 from gateway.gbt32960.frame import MAX_MESSAGE_BYTES, Command, Edition
@@ -161,47 +163,66 @@ def test_a_client_that_takes_no_answers_is_cut_off(space: Space, gateway: Gatewa
             assert good.ask(login(space.clock(), number=2)) is Answer.OK
 
 
-def test_what_cannot_be_stored_is_not_answered(garage: Garage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_stored_is_not_answered(garage: Garage, tmp_path: Path) -> None:
     garage.register()
     at = garage.space.clock()
     with garage.terminal() as terminal:
         terminal.ask(login(at))
-
-        def full(*_: object, **__: object) -> None:
-            raise StoreError("the disk is full")
-
-        monkeypatch.setattr(garage.gateway._intake, "take", full)
+        with sqlite3.connect(tmp_path / "gateway" / "gateway.db") as other:
+            other.execute("CREATE TRIGGER full BEFORE INSERT ON gateway_frames BEGIN SELECT RAISE(ABORT, 'full'); END")
         terminal.send(report(at, ENGINE))
         assert terminal.is_closed()
-    monkeypatch.undo()
+    with sqlite3.connect(tmp_path / "gateway" / "gateway.db") as other:
+        other.execute("DROP TRIGGER full")
     with garage.terminal() as terminal:
         assert terminal.ask(login(at, number=2)) is Answer.OK
         assert terminal.ask(report(at, ENGINE)) is Answer.OK  # sent again: one frame, and no gap
     assert (garage.gateway.status().frames, garage.gateway.status().incidents) == (3, 0)
 
 
-def test_stopping_answers_what_is_being_stored(
-    space: Space, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entered, go_on = threading.Event(), threading.Event()
-    take = gateway._intake.take
-
-    def slow_take(data: bytes) -> object:
-        entered.set()
-        go_on.wait(5)
-        return take(data)
-
+def test_stopping_answers_what_is_being_stored(space: Space, gateway: Gateway, tmp_path: Path) -> None:
     with open_garage(space, tmp_path, gateway) as garage:
         garage.register()
-        monkeypatch.setattr(gateway._intake, "take", slow_take)
+        blocker = sqlite3.connect(tmp_path / "gateway" / "gateway.db", check_same_thread=False)
+        blocker.execute("BEGIN IMMEDIATE")
         terminal = garage.terminal()
         terminal.send(login(space.clock()))
-        entered.wait(5)
-        threading.Timer(0.3, go_on.set).start()
+        until = time.monotonic() + 5
+        while not gateway._queue.frames and time.monotonic() < until:
+            time.sleep(0.01)
+        threading.Timer(0.3, blocker.close).start()
     with terminal:
         assert terminal.answer().answer == Answer.OK
         assert terminal.is_closed()
     assert gateway.status().frames == 1
+
+
+def test_reports_of_several_vehicles_share_commits_and_keep_their_order(space: Space, tmp_path: Path) -> None:
+    at = space.clock()
+    vins = [f"LTEST00000000CAR{number}" for number in range(6)]
+
+    def drive(port: int, vin: str) -> None:
+        with Terminal(port, 20) as terminal:
+            assert terminal.ask(login(at, vin=vin)) is Answer.OK
+            for second in range(5):
+                assert terminal.ask(report(at + second, ENGINE, vin=vin)) is Answer.OK
+
+    with (
+        space.open_gateway(tmp_path / "gateway", commit_seconds=0.05) as gateway,
+        open_garage(space, tmp_path, gateway, VehicleLimits.of(gateway.settings)) as garage,
+    ):
+        vehicles = [garage.register(vin) for vin in vins]
+        with ThreadPoolExecutor(len(vins)) as pool:
+            list(pool.map(lambda vin: drive(garage.port, vin), vins))
+        assert (gateway.status().frames, gateway.status().incidents) == (36, 0)
+        assert gateway.tally.groups <= 18
+        for vehicle in vehicles:
+            commands = [
+                frame.content_unverified().rows[0].values["cmd"]
+                for number in range(1, 7)
+                if (frame := gateway.witness.frame_at(vehicle.device, number)) is not None
+            ]
+            assert commands == [1, 2, 2, 2, 2, 2]
 
 
 def test_a_taken_port_is_said_at_once(garage: Garage) -> None:

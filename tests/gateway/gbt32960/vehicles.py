@@ -60,8 +60,10 @@ def login(at: float, *, vin: str = VIN, edition: Edition = Edition.E2016, number
     return command(Command.LOGIN, body + (b"\0\0" if edition is Edition.E2016 else b"\0"), vin=vin, edition=edition)
 
 
-def report(at: float, items: bytes, *, kind: Command = Command.REALTIME, edition: Edition = Edition.E2016) -> bytes:
-    return command(kind, encode_time(at) + items, edition=edition)
+def report(
+    at: float, items: bytes, *, vin: str = VIN, kind: Command = Command.REALTIME, edition: Edition = Edition.E2016
+) -> bytes:
+    return command(kind, encode_time(at) + items, vin=vin, edition=edition)
 
 
 class Terminal:
