@@ -1,12 +1,14 @@
 """Evidence bundles: all that shows what happened to one subject, in one file, checked without network and database.
 
 The container is canonical JSON (kind "dataspace/bundle", version 1): the ledger's identity, the raw logs of the
-contracts involved from their first event on, so that they re-hash to the heads, the signed checkpoint over those heads
-where there is one, the documents, and a digest over all of it. What makes it evidence is the checkpoint under T, the
-keys that whoever checks it trusts from elsewhere; nothing about trust is taken from the file.
+contracts involved from their first event on, so that they re-hash to the heads, the chain's own proofs of these heads
+and of the subject's events and the signed checkpoint over the heads, where there are such, the documents, and a digest
+over all of it. What makes it evidence is T, the validators and keys that whoever checks it trusts from elsewhere;
+nothing about trust is taken from the file.
 
-Invariant: nothing in the file goes unchecked. Logs are fixed by the checkpoint's heads, their places by its places,
-documents by the digests on chain; without T by the file's own digest only, and the verdict says `unanchored`.
+Invariant: nothing in the file goes unchecked. Logs are fixed by heads that are proven or signed, their places by
+receipts under sealed headers or by the checkpoint's places, documents by the digests on chain; without T by the file's
+own digest only, and the verdict says `unanchored`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -26,8 +28,10 @@ from audit.index import Index
 from audit.ledger_state import fold
 from audit.notation import identity_from_json, identity_json, log_from_json, log_json, tip_from_json, tip_json
 from audit.papers import Papers, Patience
+from audit.proof import ChainProof, HeadsProof, proof_from_json, proof_json, prove_blocks, prove_heads
 from audit.rulebook import apply
-from audit.trail import subject, trail_of
+from audit.seals import Validators, find_steps
+from audit.trail import Trail, subject, trail_of
 from audit.trust import claim_of
 from capsule import canonical
 from capsule.canonical import Json
@@ -39,6 +43,7 @@ from capsule.ids import Bytes32, Digest
 from contracts.decode import EventDecoder
 from contracts.errors import ChainIntegrityError
 from contracts.events import SequencedEvent
+from contracts.ledger import Ledger
 
 __all__ = ["KIND", "Contents", "bundle", "read_bundle"]
 
@@ -69,6 +74,7 @@ class Contents:
     entries: tuple[Entry, ...]
     checkpoint: SignedCheckpoint | None
     documents: Mapping[tuple[str, bytes], bytes]
+    proof: ChainProof | None = None
 
 
 def bundle(
@@ -78,11 +84,16 @@ def bundle(
     *,
     checkpoint: SignedCheckpoint | None = None,
     patience: Patience | None = None,
+    ledger: Ledger | None = None,
+    validators: Validators | None = None,
 ) -> bytes:
     """The bundle of a subject (asset, request, grant, use, device, participant).
 
-    With a checkpoint, up to its block; else up to the index's tip. Raises RequestError for a subject that the index
-    does not know, and for a checkpoint past the tip or at a block that can't be cut at.
+    With a checkpoint, up to its block; else up to the index's tip. The chain's proofs come from `ledger`: of the heads
+    at that block and of the receipts of the subject's events; `validators` (a pinned set) also asks for headers that
+    lead from it to the block's own. Without `ledger` the bundle has the proofs of the heads that the index holds.
+    Raises RequestError for a subject that the index does not know, and for a checkpoint past the tip or at a block that
+    can't be cut at; ChainRefusedError where the chain's node gives no proofs.
     """
     if about.kind not in _INVOLVED:
         raise RequestError(f"a bundle is of one of {', '.join(_INVOLVED)}, not of a {about.kind}")
@@ -98,7 +109,9 @@ def bundle(
     state = fold(entries, identity, tip)
     papers = Papers(state, documents, patience)
     apply(state, papers)
-    about = trail_of(state, entries, about).subject
+    trail = trail_of(state, entries, about, papers)
+    about = trail.subject
+    proof = _proof(index, tip, entries, trail, ledger, validators)
     content: dict[str, Json] = {
         "kind": KIND,
         "version": _VERSION,
@@ -107,6 +120,7 @@ def bundle(
         "tip": tip_json(tip),
         "checkpoint": None if checkpoint is None else checkpoint.to_json(),
         "logs": {name: [log_json(entry) for entry in entries if entry.contract == name] for name in sorted(included)},
+        "proof": None if proof is None else proof_json(_of(proof, included)),
         "documents": [
             {"kind": kind, "key": str(key), "content": base64.b64encode(data).decode()}
             for (kind, key), data in sorted(papers.served.items())
@@ -130,6 +144,32 @@ def _end(index: Index, checkpoint: SignedCheckpoint | None) -> Tip:
     return Tip(number, checkpoint.checkpoint.block_hash, time)
 
 
+def _proof(
+    index: Index,
+    tip: Tip,
+    entries: tuple[Entry, ...],
+    trail: Trail,
+    ledger: Ledger | None,
+    validators: Validators | None,
+) -> ChainProof | None:
+    kept = index.proof if index.tip == tip else None
+    if ledger is None:
+        return None if kept is None else ChainProof(kept)
+    heads = kept or prove_heads(ledger, ledger.chain.block(tip.number))
+    places = {row.place for row in trail.rows}
+    return ChainProof(
+        heads,
+        () if validators is None else find_steps(ledger.chain, tip.number, validators),
+        prove_blocks(ledger, (entry for entry in entries if entry.place in places)),
+    )
+
+
+def _of(proof: ChainProof, included: tuple[str, ...]) -> ChainProof:
+    """The same proof with the heads of the included contracts only."""
+    contracts = {name: proof.heads.contracts[name] for name in included}
+    return replace(proof, heads=HeadsProof(proof.heads.header, MappingProxyType(contracts)))
+
+
 def _digest(content: Mapping[str, Json]) -> Digest:
     return tagged("bundle", canonical.encode(content))
 
@@ -149,7 +189,7 @@ def read_bundle(data: bytes) -> Contents:
         identity = identity_from_json(fields.value("ledger"))
         if identity.genesis_hash is not None:
             raise BundleError("the bundle names a block 0, which nothing in it can show")
-        checkpoint = fields.value("checkpoint")
+        checkpoint, proof = fields.value("checkpoint"), fields.value("proof")
         return Contents(
             subject=subject(about.text("kind"), about.text("id")),
             identity=identity,
@@ -157,6 +197,7 @@ def read_bundle(data: bytes) -> Contents:
             entries=_entries(fields.object("logs"), identity),
             checkpoint=None if checkpoint is None else SignedCheckpoint.from_json(checkpoint),
             documents=MappingProxyType(dict(fields.objects("documents", _MAX_DOCUMENTS, _document))),
+            proof=None if proof is None else proof_from_json(proof, identity.contracts),
         )
     except (FormatError, InputError, ChainIntegrityError, RequestError) as exc:
         raise BundleError(f"the bundle does not read: {exc}") from exc

@@ -19,10 +19,11 @@ from eth_utils.crypto import keccak
 from audit.entries import Claim, Entry, Identity, Tip
 from audit.errors import FinalityError, RequestError
 from audit.index import Index, Summary
+from audit.proof import HeadsProof, prove_heads
 from audit.reconcile import FinalEvent, FollowEvent, Link, Local, advance, finalize
 from capsule.ids import Address, Digest
 from contracts.chain import Block, RawLog
-from contracts.errors import ChainIntegrityError
+from contracts.errors import ChainIntegrityError, ChainRefusedError
 from contracts.events import SequencedEvent
 from contracts.ledger import Ledger
 
@@ -70,8 +71,8 @@ class Follower:
             last = min(first + self._range_blocks - 1, final.number)
             entries = self._range(first, last)
             block = final if last == final.number else self._ledger.chain.block(last)
-            claim = self._claim(block) if last == final.number else None
-            self._index.append(entries, Tip(block.number, block.hash, block.timestamp), claim)
+            claim, proof = (self._claim(block), self._proof(block)) if last == final.number else (None, None)
+            self._index.append(entries, Tip(block.number, block.hash, block.timestamp), claim, proof)
             added += len(entries)
             first = last + 1
             yield Progress(last, final.number, added)
@@ -117,7 +118,8 @@ class Follower:
         if block.hash != last.hash:
             raise FinalityError(last.number, last.hash, block.hash)
         entries = self._range(settled[0].block.number, last.number)
-        self._index.append(entries, Tip(block.number, block.hash, block.timestamp), self._claim(block))
+        tip = Tip(block.number, block.hash, block.timestamp)
+        self._index.append(entries, tip, self._claim(block), self._proof(block))
 
     def _check_tip(self, final: Block) -> None:
         tip = self._index.tip
@@ -156,6 +158,12 @@ class Follower:
             "OperationLog": ledger.operation_log.head(at=at),
         }
         return Claim("endpoint", block.number, block.hash, MappingProxyType(heads))
+
+    def _proof(self, block: Block) -> HeadsProof | None:
+        try:
+            return prove_heads(self._ledger, block)
+        except ChainRefusedError:
+            return None  # the node keeps no proofs; the report says `unproven` or `checkpoint`
 
 
 def rebuild(

@@ -18,6 +18,7 @@ from audit.errors import StoreError
 from audit.ledger_state import fold
 from audit.notation import claim_from_json, claim_json, identity_from_json, identity_json, tip_from_json, tip_json
 from audit.picture import State
+from audit.proof import HeadsProof, heads_proof_from_json, heads_proof_json
 from audit.record import body
 from audit.store import LogRow, Store
 from capsule import canonical
@@ -55,7 +56,8 @@ class Index:
             self._identity = identity_from_json(_value(facts["identity"])) if facts else None
             self._tip = tip_from_json(_value(facts["tip"])) if "tip" in facts else None
             self._claim = claim_from_json(_value(facts["claim"])) if "claim" in facts else None
-        except (KeyError, FormatError) as exc:
+            self._proof = self._read_proof(facts.get("proof", "null"))
+        except (KeyError, FormatError, ChainIntegrityError) as exc:
             raise StoreError("the index is damaged: its facts do not read; rebuild it") from exc
 
     @classmethod
@@ -78,6 +80,15 @@ class Index:
         """The last block covered, None while the index is empty."""
         return self._tip
 
+    @property
+    def proof(self) -> HeadsProof | None:
+        """The heads at the tip as the chain proves them; None where it keeps no proofs. Not verified here."""
+        return self._proof
+
+    def _read_proof(self, text: str) -> HeadsProof | None:
+        value = _value(text)
+        return None if value is None else heads_proof_from_json(value, self.identity.contracts)
+
     def begin(self, identity: Identity) -> None:
         """Binds an empty index to a ledger; StoreError when it is of another one."""
         if self._identity is None:
@@ -86,17 +97,20 @@ class Index:
         elif identity_json(self._identity) != identity_json(identity):
             raise StoreError("the index is of another ledger (chain, Directory or contracts differ)")
 
-    def append(self, entries: Sequence[Entry], tip: Tip, claim: Claim | None = None) -> None:
+    def append(
+        self, entries: Sequence[Entry], tip: Tip, claim: Claim | None = None, proof: HeadsProof | None = None
+    ) -> None:
         """Adds the events of the blocks after the present tip up to `tip`, all or nothing.
 
-        `claim`: the heads that the endpoint gives for `tip`.
+        `claim`: the heads that the endpoint gives for `tip`; `proof`: the same with proofs, where the chain has them.
         """
-        facts = {"tip": _text(tip_json(tip))}
+        facts = {"tip": _text(tip_json(tip)), "proof": "null" if proof is None else _text(heads_proof_json(proof))}
         if claim is not None:
             facts["claim"] = _text(claim_json(claim))
         self._store.append([_row(entry) for entry in entries], facts)
         self._tip = tip
         self._claim = claim or self._claim
+        self._proof = proof
 
     def entries(self, last_block: int | None = None) -> Iterator[Entry]:
         """Events in chain order, read again from the raw logs. Raises StoreError for a row that does not read."""

@@ -2,6 +2,7 @@
 
 A trust file is JSON: the ledger (chain id, Directory) and the signing keys of at least one regulator and of other
 participants. A checkpoint that they signed anchors events where a chain has no seals or proofs (DESIGN section 3).
+Where it has both, the file may pin the validators whose seals count (`audit.seals`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from audit.entries import Claim
 from audit.errors import BundleError
 from audit.picture import State
+from audit.seals import Validators
 from capsule import canonical
 from capsule.canonical import Json
 from capsule.checkpoint import Checkpoint, SignedCheckpoint, verify_checkpoint
@@ -32,11 +34,15 @@ _MAX_KEYS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Keys by account; `regulators` are those among them whose signature a checkpoint needs one of."""
+    """Keys by account; `regulators` are those among them whose signature a checkpoint needs one of.
+
+    `validators`: whose seals make a block's header count; None where none are trusted.
+    """
 
     domain: Domain
     keys: Mapping[Address, PublicKey]
     regulators: frozenset[Address]
+    validators: Validators | None = None
 
     def to_bytes(self) -> bytes:
         """The trust file."""
@@ -49,15 +55,17 @@ class Trust:
             }
             for account, key in sorted(self.keys.items())
         ]
-        return canonical.encode(
-            {
-                "kind": KIND,
-                "version": 1,
-                "chain_id": str(self.domain.chain_id),
-                "directory": str(self.domain.directory),
-                "keys": keys,
-            }
-        )
+        document: dict[str, Json] = {
+            "kind": KIND,
+            "version": 1,
+            "chain_id": str(self.domain.chain_id),
+            "directory": str(self.domain.directory),
+            "keys": keys,
+        }
+        if self.validators is not None:
+            accounts: list[Json] = [str(account) for account in sorted(self.validators.accounts)]
+            document["validators"] = {"block": self.validators.block, "accounts": accounts}
+        return canonical.encode(document)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Trust:
@@ -66,6 +74,7 @@ class Trust:
             fields = Fields.of(canonical.decode(data), KIND)
             entries = fields.objects("keys", _MAX_KEYS, _entry)
             domain = Domain(fields.decimal("chain_id"), fields.id("directory", Address))
+            validators = _validators(fields.object("validators")) if fields.has("validators") else None
         except (FormatError, InputError) as exc:
             raise BundleError(f"the trust file does not read: {exc}") from exc
         if len({account for account, _, _ in entries}) != len(entries):
@@ -74,12 +83,20 @@ class Trust:
             domain,
             MappingProxyType({account: key for account, key, _ in entries}),
             frozenset(account for account, _, regulator in entries if regulator),
+            validators,
         )
 
 
 def _entry(fields: Fields) -> tuple[Address, PublicKey, bool]:
     key = PublicKey(fields.integer("suite", 0, 255), fields.raw("key", limit=MAX_KEY_BYTES))
     return fields.id("account", Address), key, fields.flag("regulator")
+
+
+def _validators(fields: Fields) -> Validators:
+    accounts = fields.ids("accounts", Address, _MAX_KEYS)
+    if not accounts or len(set(accounts)) != len(accounts):
+        raise FormatError("trust validators: an account is there twice, or none at all")
+    return Validators(fields.integer("block"), frozenset(accounts))
 
 
 def trust_from_ledger(state: State) -> Trust:

@@ -12,10 +12,14 @@ from audit.index import Index, Summary
 from audit.notation import identity_json, tip_json
 from audit.papers import Papers, Patience
 from audit.picture import State
+from audit.proof import HeadsProof, heads_of
 from audit.rulebook import CHECKS, RECORD_RULES, apply
+from audit.seals import Validators, verify_header
 from audit.trust import Trust, claim_of, verify_signed
 from capsule.canonical import Json
 from capsule.checkpoint import Checkpoint, SignedCheckpoint
+from contracts.errors import ChainIntegrityError
+from contracts.headers import Sealed
 
 __all__ = ["Completeness", "Report", "verify"]
 
@@ -73,13 +77,15 @@ def verify(
     """
     # 1. The checkpoint, under the keys that the caller trusts.
     signed = None if checkpoint is None or trust is None else verify_signed(checkpoint, trust)
-    # 2. The events, read again from the raw logs.
-    state = index.state(*(() if signed is None else (claim_of(signed),)))
+    # 2. The events, read again from the raw logs; beside the checkpoint, the heads that the chain proves.
+    proof = index.proof
+    claims = (*(() if signed is None else (claim_of(signed),)), *(() if proof is None else (heads_of(proof),)))
+    state = index.state(*claims)
     # 3. The rules, over events and documents.
     papers = Papers(state, documents, patience)
     findings, tentative = apply(state, papers)
     # 4. What the claim of completeness rests on.
-    completeness, complete_to, reason = _completeness(state, signed, checkpoint is not None, findings)
+    completeness, complete_to, reason = _completeness(state, signed, checkpoint is not None, findings, proof, trust)
     return Report(
         identity=state.identity,
         summary=index.summary(),
@@ -94,13 +100,36 @@ def verify(
 
 
 def _completeness(
-    state: State, signed: Checkpoint | None, offered: bool, findings: tuple[Finding, ...]
+    state: State,
+    signed: Checkpoint | None,
+    offered: bool,
+    findings: tuple[Finding, ...],
+    proof: HeadsProof | None,
+    trust: Trust | None,
 ) -> tuple[Completeness, int | None, str]:
+    if any(finding.rule in RECORD_RULES for finding in findings):
+        return "unproven", None, "the events do not agree with a checkpoint or the chain's own heads"
+    sealed, why_not = _sealed(state, proof, None if trust is None else trust.validators)
+    if sealed is not None:
+        seals = f"sealed by {len(sealed.sealers)} of {len(sealed.validators)} validators"
+        return "proven", state.tip.number, f"all heads proven under the state root of block {state.tip.number}, {seals}"
     if signed is None:
         why = "nobody said whose keys to trust for the checkpoint" if offered else "no signed checkpoint was given"
-        return "unproven", None, f"{why}; that no event is missing is the endpoint's word"
-    if any(finding.rule in RECORD_RULES for finding in findings):
-        return "unproven", None, "the events do not agree with the checkpoint or the chain's own heads"
+        return "unproven", None, f"{why_not}{why}; that no event is missing is the endpoint's word"
     later = state.tip.number - signed.block_number
     rest = f"; the {later} blocks after it are the endpoint's word" if later else ""
-    return "checkpoint", signed.block_number, f"signed checkpoint of block {signed.block_number}{rest}"
+    return "checkpoint", signed.block_number, f"{why_not}signed checkpoint of block {signed.block_number}{rest}"
+
+
+def _sealed(state: State, proof: HeadsProof | None, trusted: Validators | None) -> tuple[Sealed | None, str]:
+    """Who sealed the header over the proven heads; or why trusted validators do not make the events proven."""
+    if trusted is None:
+        return None, ""
+    if proof is None:
+        return None, "the chain's node gives no proofs of its state; "
+    if (proof.header.number, proof.header.hash) != (state.tip.number, state.tip.hash):
+        return None, "the proven heads are of another block than the index's last; "
+    try:
+        return verify_header(proof.header, (trusted.accounts,)), ""
+    except ChainIntegrityError as exc:
+        return None, f"the trusted validators' seals are missing: {exc}; "

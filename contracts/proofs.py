@@ -6,19 +6,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import rlp
 from eth_utils.crypto import keccak
 from rlp.exceptions import RLPException
-from trie.exceptions import BadTrieProof, MissingTraversalNode, ValidationError
+from trie.exceptions import BadTrieProof, MissingTraversalNode, MissingTrieNode, ValidationError
 from trie.hexary import HexaryTrie
 
 from capsule.ids import Address, Digest
 from contracts.chain import RawLog, StorageProof, TxReceipt
 from contracts.errors import ChainIntegrityError
 
-__all__ = ["encode_receipt", "log_content", "receipt_proof", "verify_receipt", "verify_storage"]
+__all__ = [
+    "encode_receipt",
+    "log_content",
+    "path_nodes",
+    "receipt_key",
+    "receipt_proof",
+    "tidy_storage",
+    "verify_receipt",
+    "verify_storage",
+]
 
 _TRIE: Final[Any] = HexaryTrie
 
@@ -33,6 +43,25 @@ def verify_storage(proof: StorageProof, state_root: Digest) -> tuple[bytes, ...]
         key = keccak(slot.to_bytes(32, "big"))
         _verify(proof.storage_hash, key, nodes, expected, f"slot {slot:#x} of {proof.address}")
     return proof.values
+
+
+def tidy_storage(proof: StorageProof, state_root: Digest) -> StorageProof:
+    """A proof that holds, with exactly the nodes on its paths: nodes say nothing when they may be any."""
+    account = path_nodes(state_root, keccak(proof.address), proof.account_proof)
+    proofs = (
+        path_nodes(proof.storage_hash, keccak(slot.to_bytes(32, "big")), nodes)
+        for slot, nodes in zip(proof.slots, proof.proofs, strict=True)
+    )
+    return replace(proof, account_proof=account, proofs=tuple(proofs))
+
+
+def path_nodes(root: Digest, key: bytes, nodes: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Those of `nodes` that lead from the root towards a key, in order. Raises ChainIntegrityError."""
+    trie: Any = HexaryTrie({keccak(node): node for node in nodes}, root)
+    try:
+        return tuple(rlp.encode(node) for node in trie.get_proof(key))
+    except (MissingTraversalNode, MissingTrieNode, ValidationError, RLPException, KeyError, TypeError) as error:
+        raise ChainIntegrityError(f"nodes do not lead to {root}") from error
 
 
 def encode_receipt(receipt: TxReceipt) -> bytes:
@@ -66,6 +95,12 @@ def verify_receipt(
         return tuple((Address(address), tuple(topics), data) for address, topics, data in logs)
     except (RLPException, ValueError, TypeError) as error:
         raise ChainIntegrityError(f"receipt {index} is not a receipt") from error
+
+
+def receipt_key(index: int) -> bytes:
+    """Where the receipts trie has receipt `index`."""
+    key: bytes = rlp.encode(index)
+    return key
 
 
 def log_content(log: RawLog) -> tuple[Address, tuple[bytes, ...], bytes]:

@@ -12,8 +12,9 @@ from audit.documents import Reference
 from audit.findings import Finding, Subject
 from audit.follow import rebuild
 from audit.index import Index
+from audit.steps import Verdict
 from audit.trust import Trust
-from audit.verdict import Verdict, check
+from audit.verdict import check
 from audit.verify import Report, verify
 from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint, sign_checkpoint

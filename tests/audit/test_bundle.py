@@ -16,9 +16,10 @@ from audit.documents import MemoryDocuments
 from audit.errors import BundleError, RequestError
 from audit.findings import Subject
 from audit.index import Index
+from audit.steps import Verdict
 from audit.trail import subject
 from audit.trust import Trust
-from audit.verdict import Verdict, check
+from audit.verdict import check
 from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint
 from capsule.digest import tagged
@@ -77,7 +78,7 @@ def test_bundle_holds_under_trust_and_tells_its_steps(evidence: bytes, use: Subj
     assert (verdict.subject, verdict.anchor, verdict.holds, verdict.findings) == (use, "checkpoint", True, ())
     assert [step.number for step in verdict.steps] == list(range(1, len(verdict.steps) + 1))
     assert len(verdict.relied_on) == 1
-    assert str(next(iter(trust.regulators))) in verdict.relied_on[0]
+    assert str(next(iter(trust.regulators))) in verdict.relied_on[0].en
     assert verdict.trail is not None
     assert verdict.trail.rows[-1].event == "UseClosed"
     assert verdict.lines()[-1].endswith("holds, checkpoint")
@@ -94,7 +95,7 @@ def test_without_trust_the_verdict_is_unanchored(evidence: bytes) -> None:
     verdict = check(evidence)
 
     assert (verdict.anchor, verdict.holds) == ("unanchored", True)
-    assert any("maker of the bundle" in word for word in verdict.relied_on)
+    assert any("maker of the bundle" in word.en for word in verdict.relied_on)
     assert verdict.lines()[-1].endswith("unanchored")
 
 
@@ -217,7 +218,7 @@ def test_any_retold_value_is_found_under_trust(evidence: bytes, trust: Trust) ->
     logs = [path for path in every if path[0] == "logs"]
     documents = [path for path in every if path[0] == "documents"]
     picks = random.Random(6)
-    chosen = [path for path in every if path[0] not in ("logs", "documents")]
+    chosen = [path for path in every if path[0] not in ("logs", "documents", "proof")]
     chosen += picks.sample(logs, 16) + picks.sample(documents, 6)
     for path in chosen:
         changed = retold(evidence, lambda document, path=path: alter(document, path))

@@ -51,11 +51,17 @@ def sealed(
 
 
 class SealedChain(LyingChain):
-    """`serving` says which validators serve at a block; all of them seal."""
+    """`serving` says which validators serve at a block, `sealing` which of them seal it (None: all)."""
 
-    def __init__(self, chain: Chain, serving: Callable[[int], Sequence[Validator]]) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        serving: Callable[[int], Sequence[Validator]],
+        sealing: Callable[[int], Sequence[Validator]] | None = None,
+    ) -> None:
         super().__init__(chain)
         self._serving = serving
+        self._sealing = sealing or serving
         self._headers: dict[int, Header] = {}
 
     def header(self, number: int) -> Header:
@@ -65,7 +71,7 @@ class SealedChain(LyingChain):
         if number not in self._headers:
             fields = rlp.decode(true.encoded)
             fields[0] = bytes(self.header(number - 1).hash)
-            self._headers[number] = sealed(fields, self._serving(number), self._serving(number))
+            self._headers[number] = sealed(fields, self._serving(number), self._sealing(number))
         return self._headers[number]
 
     def head(self) -> Block:
