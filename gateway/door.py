@@ -16,18 +16,23 @@ import httpx
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 
+from capsule.enrolment import Enrolment
 from capsule.errors import FormatError
 from capsule.frame import MEDIA_TYPE
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import Address, DeviceId, Digest
 from gateway.broker import NO_SUBSCRIBERS, Broker, Link, frames_topic, options_of, receipts_topic
-from gateway.errors import PeerAnswerError, PeerUnreachableError
+from gateway.errors import PeerAnswerError, PeerUnenrolledError, PeerUnreachableError
 from gateway.problems import PROBLEM_TYPE
 
 __all__ = ["Answer", "FrameDoor", "FrameStream", "HttpDoor", "MqttDoor"]
 
 _MAX_ANSWER_BYTES: Final = 65_536
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_UNENROLLED: Final = "urn:dataspace:problem:unenrolled"
+_JSON: Final = "application/json"
+_PROVING_SECONDS: Final = 120.0
+"""for a gateway to put a key on chain and see it final"""
 _FAILED: Final = 0x80
 _HASH_BYTES: Final = 32
 _RECEIPTS_IN_FLIGHT: Final = 1_024
@@ -66,27 +71,55 @@ class FrameStream(Protocol):
 
 
 class HttpDoor:
-    """POST {base_url}/v1/frames. The client's own limits on time apply."""
+    """POST {base_url}/v1/frames. The client's own limits on time apply.
 
-    def __init__(self, base_url: str, client: httpx.Client) -> None:
-        self._url = base_url.rstrip("/") + "/v1/frames"
+    With `paper`, a device of a fleet presents it once, where the gateway says that the device is not enrolled.
+    """
+
+    def __init__(self, base_url: str, client: httpx.Client, paper: Enrolment | None = None) -> None:
+        self._url = base_url.rstrip("/")
         self._client = client
+        self._paper = paper
 
     def ingest(self, frame: bytes) -> SignedFrameReceipt:
         try:
-            answer = self._client.post(self._url, content=frame, headers={"content-type": MEDIA_TYPE})
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise PeerUnreachableError(f"no answer from the gateway at {self._url}: {exc}") from exc
-        if answer.status_code in _TRY_AGAIN:
-            raise PeerUnreachableError(f"the gateway can't take frames now: {_reason(answer)}")
+            return self._send(frame)
+        except PeerUnenrolledError:
+            if self._paper is None:
+                raise
+        self._present(self._paper)
+        self._paper = None
+        return self._send(frame)
+
+    def _present(self, paper: Enrolment) -> None:
+        """Returns once the device's key stands on the final chain."""
+        content = json.dumps(paper.to_json()).encode()
+        answer = self._post("/v1/enrolments", content, _JSON, httpx.Timeout(_PROVING_SECONDS))
+        if answer.status_code != 200:
+            raise PeerAnswerError(f"the gateway refused this device's paper: {_reason(answer)}")
+
+    def _send(self, frame: bytes) -> SignedFrameReceipt:
+        answer = self._post("/v1/frames", frame, MEDIA_TYPE)
         if answer.status_code not in (200, 201):
-            raise PeerAnswerError(f"the gateway refused the frame: {_reason(answer)}")
+            is_unenrolled = _problem(answer.content[:_MAX_ANSWER_BYTES]).get("type") == _UNENROLLED
+            kind = PeerUnenrolledError if is_unenrolled else PeerAnswerError
+            raise kind(f"the gateway refused the frame: {_reason(answer)}")
         if len(answer.content) > _MAX_ANSWER_BYTES:
             raise PeerAnswerError("the gateway's receipt is too long")
         try:
             return SignedFrameReceipt.from_bytes(answer.content)
         except FormatError as exc:
             raise PeerAnswerError(f"the gateway's answer is no receipt: {exc}") from exc
+
+    def _post(self, path: str, content: bytes, kind: str, timeout: httpx.Timeout | None = None) -> httpx.Response:
+        url, limit = self._url + path, timeout or self._client.timeout
+        try:
+            answer = self._client.post(url, content=content, headers={"content-type": kind}, timeout=limit)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise PeerUnreachableError(f"no answer from the gateway at {url}: {exc}") from exc
+        if answer.status_code in _TRY_AGAIN:
+            raise PeerUnreachableError(f"the gateway can't do it now: {_reason(answer)}")
+        return answer
 
 
 class MqttDoor:
@@ -190,9 +223,14 @@ def _reason(answer: httpx.Response) -> str:
 
 
 def _detail(content: bytes) -> str:
+    detail = _problem(content).get("detail")
+    return str(detail)[:500] if detail else ""
+
+
+def _problem(content: bytes) -> dict[str, object]:
+    """A problem document's members; empty where it is none."""
     try:
         problem = json.loads(content)
     except (ValueError, RecursionError):
-        return ""
-    detail = problem.get("detail") if isinstance(problem, dict) else None
-    return str(detail)[:500] if detail else ""
+        return {}
+    return problem if isinstance(problem, dict) else {}

@@ -6,6 +6,7 @@ GatewayError
 │   ├── ReadingsError         a file of readings; names line and column
 │   └── IncompleteError       frames of the period are missing; names device and sequence
 ├── NotAnchoredError          not yet; a retry after the next batch helps
+├── EnrolmentPendingError     a device's key is on its way to the final chain; a retry helps
 ├── DeviceError               what a device sent can't be accepted; carries the device
 │   ├── UnenrolledError       it is not enrolled on the final chain, or is retired
 │   ├── MarkError             the frame's mark is not what its signature is
@@ -13,6 +14,7 @@ GatewayError
 ├── PeerError                 the gateway that an agent talks to
 │   ├── PeerUnreachableError  it gave no answer; a retry helps
 │   └── PeerAnswerError       it answered with something that does not hold, or refused
+│       └── PeerUnenrolledError  it says that this device is not enrolled
 ├── BehindError              more frames come than can be kept; a retry after some seconds helps
 ├── StoppingError            this process ends; a retry after its restart helps
 ├── AnchorConflictError       the chain holds other batches of this account than this store
@@ -35,6 +37,7 @@ __all__ = [
     "BehindError",
     "CallerError",
     "DeviceError",
+    "EnrolmentPendingError",
     "ForbiddenError",
     "ForkError",
     "GatewayError",
@@ -44,6 +47,7 @@ __all__ = [
     "NotFoundError",
     "PeerAnswerError",
     "PeerError",
+    "PeerUnenrolledError",
     "PeerUnreachableError",
     "ReadingsError",
     "SettingsError",
@@ -108,6 +112,14 @@ class NotAnchoredError(GatewayError):
         self.frames = frames
 
 
+class EnrolmentPendingError(GatewayError):
+    """The proof of a device's key is on chain, and its block not final."""
+
+    def __init__(self, device: DeviceId) -> None:
+        super().__init__(f"the key of device {device} is on chain, but not final yet; try again later")
+        self.device = device
+
+
 class DeviceError(GatewayError):
     """What a device sent can't be accepted."""
 
@@ -150,6 +162,10 @@ class PeerUnreachableError(PeerError):
 
 class PeerAnswerError(PeerError):
     """It refused, or its answer does not hold."""
+
+
+class PeerUnenrolledError(PeerAnswerError):
+    """It knows no key of this device that counts; a device of a fleet presents its paper."""
 
 
 class BehindError(GatewayError):

@@ -14,15 +14,17 @@ from typing import IO, Self
 
 from capsule.batch import BatchDocument, FrameProof
 from capsule.digest import Domain
+from capsule.enrolment import Enrolment
 from capsule.errors import InputError
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import Address, DeviceId, Digest
 from capsule.signature import PublicKey, Signer
 from capsule.thing import MODELS
+from contracts.fleet import prove_enrolled
 from contracts.ledger import Ledger
 from gateway.anchoring import AnchoredBatch, Anchoring
 from gateway.batching import Batching
-from gateway.errors import NotFoundError
+from gateway.errors import EnrolmentPendingError, NotFoundError
 from gateway.export import Export, write_export
 from gateway.indicator_table import TableFormat, write_indicators
 from gateway.indicators import Summary
@@ -164,6 +166,19 @@ class Gateway:
     def submit_many(self, frames: Sequence[bytes]) -> Future[tuple[Outcome, ...]]:
         """As `submit`, for frames that came together: all are queued, or none."""
         return self._queue.submit_many(frames)
+
+    def prove_enrolled(self, papers: Sequence[Enrolment]) -> tuple[DeviceId, ...]:
+        """Puts the keys of a fleet's devices on chain; once that is final, returns those that were not there before.
+
+        Raises VerificationError for a false paper (then nothing is sent), EnrolmentPendingError where a proof that
+        somebody else sent is not final yet, LedgerError.
+        """
+        proven = prove_enrolled(self._ledger, papers)
+        self.register.refresh()
+        for paper in papers:
+            if self.register.device(paper.device) is None:
+                raise EnrolmentPendingError(paper.device)
+        return proven
 
     # ---------------------------------------------------------------------------------------------------- batches
 

@@ -26,6 +26,7 @@ from capsule.ids import DeviceId, Digest
 from capsule.source import MEDIA_TYPE as SOURCE_TYPE
 from contracts.errors import LedgerError
 from gateway.anchoring import AnchoredBatch
+from gateway.enrolment_routes import add_enrolment_routes
 from gateway.errors import CallerError, ForbiddenError, GatewayError, NotFoundError
 from gateway.frame_routes import add_frame_routes
 from gateway.gateway import Gateway
@@ -59,6 +60,7 @@ def build_app(gateway: Gateway, token: str, *, anchoring: bool = True) -> FastAP
             raise ForbiddenError("this call is the operator's: it needs the gateway's token")
 
     add_frame_routes(app, gateway)
+    add_enrolment_routes(app, gateway)
     add_health_routes(app, gateway)
     _public_routes(app, gateway)
     _operator_routes(app, gateway, operator)

@@ -9,6 +9,7 @@ import httpx
 import typer
 
 from audit.device_statement import DeviceStatement
+from capsule.enrolment import Enrolment
 from capsule.frame import Mark
 from capsule.ids import Address, DeviceId
 from capsule.signature import ED25519, PublicKey
@@ -40,6 +41,7 @@ add_owner_commands(app)
 
 DEFAULT_HOME = Path(".dataspace")
 DEVICE_FILE = "device.json"
+PAPER_FILE = "paper.json"
 TIMEOUT_SECONDS = 30.0
 
 
@@ -88,6 +90,10 @@ def run(
     csv: Annotated[Path | None, typer.Option(help="Readings: first column time, others numeric.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Readings: one column of timestamps, others numeric.")] = None,
     gateway: Annotated[str, typer.Option(help="URL of the gateway, for HTTP.")] = "",
+    paper: Annotated[
+        Path | None,
+        typer.Option(help="Paper of a fleet's device, or the file with all of them; else paper.json in its home."),
+    ] = None,
     live: Annotated[bool, typer.Option(help="Mark readings as signed live, not imported from a file.")] = False,
     delimiter: Annotated[str, typer.Option(help="Between the cells of a CSV file.")] = ",",
     encoding: Annotated[str, typer.Option(help="Of a CSV file, such as latin-1.")] = "utf-8-sig",
@@ -109,12 +115,18 @@ def run(
 ) -> None:
     """Sign the readings of a file and send them until all have receipts; what is queued survives a crash.
 
-    Without a file it sends what is queued.
+    Without a file it sends what is queued. A device of a fleet presents its paper once, when it is not enrolled yet.
     """
     with told(), open_home(home, passphrase(passphrase_file)) as opened, open_chain(opened.settings, home) as chain:
         broker = broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file)
         if (broker is None) == (not gateway) or (csv is not None and parquet is not None):
             raise InputRefusedError("give one way in, --gateway or --mqtt, and at most one file, --csv or --parquet")
+        if broker is not None and paper is not None:
+            raise InputRefusedError(
+                "a paper is presented over HTTP; give --gateway, or let the owner run 'device prove'"
+            )
+        device = _device(home)
+        presented = None if broker is not None else _paper(paper, home / PAPER_FILE, device)
         accounts = [Address.parse(account) for account in gateway_account]
         if broker is None and len(accounts) > 1:
             raise InputRefusedError("over HTTP a device talks to one gateway; give one --gateway-account")
@@ -125,7 +137,7 @@ def run(
         mark = Mark.SIGNED if live else Mark.IMPORTED
         with Agent(
             home / "device.db",
-            _device(home),
+            device,
             opened.keystore.signer,
             gateways=gateways,
             domain=ledger.domain,
@@ -139,7 +151,7 @@ def run(
             try:
                 if broker is None:
                     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
-                        frames = agent.deliver(HttpDoor(gateway, client))
+                        frames = agent.deliver(HttpDoor(gateway, client, presented))
                 else:
                     with MqttDoor(broker, agent.device) as door:
                         frames = agent.stream(door, Delivery(give_up_seconds=give_up_seconds or float("inf")))
@@ -167,6 +179,22 @@ def state(
         except (OSError, ValueError) as error:
             raise InputRefusedError(f"{statement} is no device statement; take it from the device's home") from error
         show(node.ask("POST", f"/v1/devices/{device}/statement", content), as_json)
+
+
+def _paper(chosen: Path | None, usual: Path, device: DeviceId) -> Enrolment | None:
+    """The paper of this device in a file of papers, one on a line. Without a file chosen, it need not be there."""
+    path = chosen or usual
+    if chosen is None and not usual.is_file():
+        return None
+    try:
+        with path.open(encoding="utf-8") as text:
+            papers = (json.loads(line) for line in text if line.strip())
+            mine = next((one for one in papers if isinstance(one, dict) and one.get("device") == str(device)), None)
+    except (OSError, ValueError) as error:
+        raise InputRefusedError(f"{path} can't be read as a file of device papers: {error}") from error
+    if mine is None:
+        raise InputRefusedError(f"{path} has no paper of device {device}; take it from the fleet's owner")
+    return Enrolment.from_json(mine)
 
 
 def _device(home: Path) -> DeviceId:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -42,8 +43,15 @@ def served(space: Space, tmp_path: Path) -> Iterator[Gateway]:
 
 @pytest.fixture
 def client(served: Gateway) -> Iterator[httpx.Client]:
+    with serving(served) as opened:
+        yield opened
+
+
+@contextmanager
+def serving(gateway: Gateway) -> Iterator[httpx.Client]:
+    """The service on a port of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(build_app(served, TOKEN), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(build_app(gateway, TOKEN), log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as opened:
@@ -211,6 +219,29 @@ def test_a_client_that_sends_a_byte_at_a_time_does_not_hold_the_others(client: h
     assert not slow, "the others were answered only after the slow one"
     thread.join()
     assert isinstance(slow[0], Exception) or problem(slow[0]) == (408, "http")
+
+
+def test_many_slow_clients_that_announce_much_take_no_room_from_the_others(
+    space: Space, device: Device, tmp_path: Path
+) -> None:
+    head = (
+        b"POST /v1/frames HTTP/1.1\r\nhost: g\r\ncontent-type: application/cose-seq\r\ncontent-length: 16777216\r\n\r\n"
+    )
+    frames = device.frames(6)
+    with (
+        space.open_gateway(tmp_path / "g", body_seconds=20) as gateway,
+        serving(gateway) as client,
+        ExitStack() as stack,
+    ):
+        address = ("127.0.0.1", client.base_url.port or 0)
+        slow = [stack.enter_context(socket.create_connection(address)) for _ in range(50)]
+        for connection in slow:
+            connection.sendall(head)
+        for frame in frames:  # a byte each from every slow one between two frames
+            for connection in slow:
+                connection.sendall(b"\xd2")
+            assert post(client, frame).status_code == 201
+    assert len(slow) == 50
 
 
 def test_health_counts(served: Gateway, client: httpx.Client, device: Device) -> None:
