@@ -303,6 +303,28 @@ _CATALOGUE: Final = {
         "What {owner} serves as {kind} {digest} is something else: {reason}.",
         "{owner} 以 {kind} {digest} 之名提供的并非该文件：{reason}。",
     ),
+    # operation logs
+    ("log-not-served", _MEDIUM, _CHECKED, "9"): (
+        "{account} does not serve entries {first} to {size} of its operation log, which head {root} is anchored for.",
+        "{account} 未提供其操作日志第 {first} 至 {size} 条，而链上已锚定其日志头 {root}。",
+    ),
+    ("log-inconsistent", _CRITICAL, _CHECKED, "9"): (
+        "The operation log of {account} is not one that is only added to, at head {root} of size {size}: {reason}.",
+        "{account} 的操作日志在大小为 {size} 的日志头 {root} 处并非只增不改：{reason}。",
+    ),
+    ("log-entry-missing", _HIGH, _CHECKED, "9"): (
+        "{account} did what {event} in block {block} says, but its operation log, anchored since, has no such entry.",
+        "第 {block} 块的 {event} 表明 {account} 有此操作，但其此后锚定的操作日志中并无相应条目。",
+    ),
+    ("log-anchored-late", _MEDIUM, _CHECKED, "9"): (
+        "{account} did not anchor its operation log in time for {count} of its acts; the first, {event} in block "
+        "{block}, was due by {due}.",
+        "{account} 有 {count} 项操作未按时锚定操作日志；首项为第 {block} 块的 {event}，期限为 {due}。",
+    ),
+    ("log-event-missing", _HIGH, _CHECKED, "9"): (
+        "{account} logged a {act} about {subject} as entry {position}, which the ledger never saw by {due}.",
+        "{account} 在日志第 {position} 条记录了关于 {subject} 的 {act}，但截至 {due} 账本上并无相应事件。",
+    ),
 }
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(

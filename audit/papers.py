@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar, cast
 
 from audit.device_statement import DeviceStatement
 from audit.documents import Documents, Reference
-from audit.picture import Anchor, Asset, Closing, Decision, Device, Grant, Opening, State, Use, Version
+from audit.picture import Anchor, Asset, Closing, Decision, Device, Grant, LogHead, Opening, State, Use, Version
 from audit.picture import Deal as LedgerDeal
 from capsule import canonical
 from capsule.accusation import Accusation
@@ -28,9 +28,11 @@ from capsule.errors import CapsuleError, VerificationError
 from capsule.header import Header
 from capsule.ids import Address, Bytes32, Digest
 from capsule.opening import verify as verify_capsule
+from capsule.oplog import EMPTY_HEAD, LogEntry, LogSegment, verify_segment
+from capsule.oplog import LogHead as Head
 from capsule.receipt import SignedReceipt
 
-__all__ = ["Absent", "Odd", "Papers", "Patience", "Policy"]
+__all__ = ["Absent", "Odd", "Papers", "Patience", "Policy", "Segment"]
 
 
 class _Digested(Protocol):
@@ -69,11 +71,22 @@ class Policy:
 class Patience:
     """How long others may take, in seconds of chain time.
 
-    `document`: to serve a document after the event that names it; `anchor`: to anchor a frame after signing for it.
+    `document`: to serve a document after the event that names it; `anchor`: to anchor a frame after signing for it;
+    `log`: to anchor a head of the operation log that contains what was done, and to do what was logged.
     """
 
     document: int = 0
     anchor: int = 3600
+    log: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What was logged between two anchored heads: the entries, the root at every size from head to head, the note."""
+
+    entries: tuple[LogEntry, ...]
+    roots: tuple[Digest, ...]
+    note: str
 
 
 class Papers:
@@ -185,6 +198,17 @@ class Papers:
             return statement
 
         return self._paper(Reference("device-statement", device.id, (device.owner,)), read)
+
+    def log_segment(self, before: LogHead | None, head: LogHead) -> Segment | Absent | Odd:
+        """What an account's anchored head adds to the head before, None for the log's first."""
+
+        def read(data: bytes) -> Segment:
+            segment = LogSegment.from_json(_json(data))
+            earlier = EMPTY_HEAD if before is None else Head(before.size, before.root)
+            roots = verify_segment(segment, head.account, earlier, Head(head.size, head.root))
+            return Segment(segment.entries, roots, segment.note)
+
+        return self._paper(Reference("log-segment", head.root, (head.account,)), read, (before, head))
 
     # Who must have what
 

@@ -13,7 +13,19 @@ from typing import Final
 from audit.findings import RULES, Finding
 from audit.papers import Papers
 from audit.picture import State
-from audit.rules import accusations, custody, devices, openings, participants, record, results, served, terms, uses
+from audit.rules import (
+    accusations,
+    custody,
+    devices,
+    logs,
+    openings,
+    participants,
+    record,
+    results,
+    served,
+    terms,
+    uses,
+)
 
 __all__ = ["CHECKS", "RECORD_RULES", "Check", "apply"]
 
@@ -86,6 +98,11 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "device-tail-missing": devices.device_tail_missing,
         "document-not-served": served.document_not_served,
         "document-mismatch": served.document_mismatch,
+        "log-not-served": logs.log_not_served,
+        "log-inconsistent": logs.log_inconsistent,
+        "log-entry-missing": logs.log_entry_missing,
+        "log-anchored-late": logs.log_anchored_late,
+        "log-event-missing": logs.log_event_missing,
     }
 )
 

@@ -16,6 +16,7 @@ from capsule.document import Fields, hexed, no_unknown, read_as
 from capsule.errors import InputError
 from capsule.ids import Address, Bytes32, Digest
 from capsule.key import MAX_CUSTODIANS
+from capsule.oplog import LogHead
 from capsule.signature import PublicKey, Signer
 
 __all__ = [
@@ -68,7 +69,7 @@ class RefusalReason(IntEnum):
 class ShareDecision:
     """One decision. `use` is a use's or opening's id; `view` how the holder saw the chain, up to final block `block`.
 
-    `log_head` is the head of the holder's operation log that contains what led to the decision, where it keeps one.
+    `log_head` is the head of the holder's operation log before the decision's own entry.
     """
 
     use: Bytes32
@@ -81,7 +82,7 @@ class ShareDecision:
     block: int
     decided_at: int
     salt: bytes = field(repr=False)
-    log_head: Digest | None = None
+    log_head: LogHead
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +116,7 @@ class ShareDecision:
             "block": self.block,
             "decided_at": self.decided_at,
             "salt": hexed(self.salt),
-            "log_head": None if self.log_head is None else str(self.log_head),
+            "log_head": self.log_head.to_json(),
         }
 
     @classmethod
@@ -133,7 +134,7 @@ class ShareDecision:
                 block=fields.integer("block"),
                 decided_at=fields.integer("decided_at"),
                 salt=fields.raw("salt", SALT_SIZE),
-                log_head=None if fields.value("log_head") is None else fields.id("log_head", Digest),
+                log_head=LogHead.read(fields.object("log_head")),
                 unknown=fields.unknown(),
             )
 

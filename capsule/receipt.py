@@ -18,6 +18,7 @@ from capsule.digest import Domain, document_digest, tagged
 from capsule.document import Fields, hexed, no_unknown, read_as
 from capsule.errors import InputError
 from capsule.ids import Address, Digest, GrantId, UseId
+from capsule.oplog import LogHead
 from capsule.signature import PublicKey, Signer
 
 __all__ = [
@@ -99,7 +100,8 @@ class Receipt:
     """One run of one order. Per grant, in the order's order: its use, its agreement's hash, its capsule's root.
 
     `failure` is one of FAILURES, empty for a completed run. With it the guard refused, nothing came out, and
-    `measurement` is of the runtime that the use was opened with, whether or not it ran.
+    `measurement` is of the runtime that the use was opened with, whether or not it ran. `log_head` is the head of the
+    node's operation log that contains what led to the receipt; the receipt's own entry comes after it.
     """
 
     order_hash: Digest
@@ -116,7 +118,7 @@ class Receipt:
     source: SourceVerdict
     measurement: Digest
     protected: bool
-    log_head: Digest
+    log_head: LogHead
     opened_at: int
     closed_at: int
     compute_node: Address
@@ -166,7 +168,7 @@ class Receipt:
             "measurement": str(self.measurement),
             "level": self.level,
             "protected": self.protected,
-            "log_head": str(self.log_head),
+            "log_head": self.log_head.to_json(),
             "opened_at": self.opened_at,
             "closed_at": self.closed_at,
             "compute_node": str(self.compute_node),
@@ -194,7 +196,7 @@ class Receipt:
                 measurement=fields.id("measurement", Digest),
                 level=fields.text("level"),
                 protected=fields.flag("protected"),
-                log_head=fields.id("log_head", Digest),
+                log_head=LogHead.read(fields.object("log_head")),
                 opened_at=fields.integer("opened_at"),
                 closed_at=fields.integer("closed_at"),
                 compute_node=fields.id("compute_node", Address),

@@ -24,6 +24,7 @@ from capsule.errors import CapsuleError
 from capsule.header import Header
 from capsule.ids import Address, AssetId, DeviceId, Digest
 from capsule.key import DataKey
+from capsule.oplog import Act, LogEntry
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.sealing import Sealed, SealPlan, seal
 from capsule.share import seal_share
@@ -185,6 +186,7 @@ class Catalogue:
             version=deal.version,
             shares=canonical.encode(shares),
         )
+        sealing = {"asset": deal.asset, "deal": deal.hash, "policy": deal.policy_hash}
         capsule = self.capsule_path(sealed.root)
         move_whole(draft, capsule)
         try:
@@ -194,6 +196,7 @@ class Catalogue:
                 store.document_row("metadata", metadata_hash, metadata),
                 row,
                 *rows,
+                log=[LogEntry(Act.SEAL, self._context.clock(), sealed.root, sealing), self._dealt(deal)],
             )
         except StoreError:
             capsule.unlink(missing_ok=True)
@@ -205,7 +208,11 @@ class Catalogue:
         store = self._context.store
         row = self._row(capsule_root)
         row.stage, row.deal, row.shares = PUBLISHED, str(deal.hash), canonical.encode(shares)
-        store.save(store.document_row("deal", deal.hash, deal.to_json()), row, *rows)
+        store.save(store.document_row("deal", deal.hash, deal.to_json()), row, *rows, log=[self._dealt(deal)])
+
+    def _dealt(self, deal: Deal) -> LogEntry:
+        digests = {"capsule_root": deal.capsule_root, "terms": deal.terms_hash}
+        return LogEntry(Act.DEAL, self._context.clock(), deal.hash, digests)
 
     def finish(self, capsule_root: Digest) -> Offering:
         """Takes a sealed offering through publishing, dealing and delivery, from the stage that it has reached.

@@ -17,7 +17,8 @@ from capsule.accusation import Accusation
 from capsule.algorithm import Algorithm, Parameters
 from capsule.box import BoxKey
 from capsule.errors import CapsuleError
-from capsule.ids import Digest, UseId
+from capsule.ids import Bytes32, Digest, UseId
+from capsule.oplog import PASSED, Act, LogEntry
 from capsule.order import Order, order_hash, recover
 from capsule.receipt import (
     FAILURES,
@@ -31,7 +32,7 @@ from capsule.receipt import (
 from contracts.errors import LedgerError, RevertedError
 from contracts.events import UseClosed, UseOpened
 from contracts.structs import UseStatus
-from node.closing import NOTHING, CloseReason, Closing
+from node.closing import CloseReason, Closing
 from node.context import Context
 from node.errors import NodeError, RefusedError, RuntimeRefusedError, UnknownError
 from node.gathering import Gathered, Gathering, one_time_name
@@ -109,6 +110,15 @@ class Compute:
                         algorithm=str(algorithm.hash),
                         parameters=canonical.encode(parameters.to_json()),
                     ),
+                    log=[
+                        self._entry(
+                            Act.ORDER,
+                            digest,
+                            algorithm=algorithm.hash,
+                            code=algorithm.code_hash,
+                            parameters=parameters.hash,
+                        )
+                    ],
                 )
         return digest
 
@@ -159,7 +169,7 @@ class Compute:
                 # an earlier try of this node may have been on its way
                 if not access.uses_of(digest):
                     return self._end(row, digest, f"the chain refused to open it: {error}")
-        return self._record(row, "opened")
+        return self._record(row, "opened", log=[self._entry(Act.USE, digest, measurement=self._measurement())])
 
     def _one_time_keys(self, digest: Digest, position: int, order: Order) -> list[bytes]:
         """One X25519 key per holder; drawn once and kept, so that a repeated opening names the same."""
@@ -247,10 +257,13 @@ class Compute:
             source=outcome.source,
             measurement=outcome.measurement,
             protected=outcome.protected,
+            verdict=PASSED,
         )
         return Closing(CloseReason.COMPLETED, receipt, outcome.sealed_result_hash, outcome.rows_out)
 
-    def _failed(self, uses: Sequence[UseOpened], reason: CloseReason, *, protected: bool = False) -> Closing:
+    def _failed(
+        self, uses: Sequence[UseOpened], reason: CloseReason, *, protected: bool = False, verdict: str = ""
+    ) -> Closing:
         """A failed close with its receipt, also where too few released: of an order's uses one may have had enough."""
         receipt = self._receipt(
             uses,
@@ -260,6 +273,7 @@ class Compute:
             source=SourceVerdict("declared"),
             measurement=uses[0].measurement,
             protected=protected,
+            verdict=verdict or FAILURES[reason],
             failure=FAILURES[reason],
         )
         return Closing(reason, receipt)
@@ -274,11 +288,16 @@ class Compute:
         source: SourceVerdict,
         measurement: Digest,
         protected: bool,
+        verdict: str,
         failure: str = "",
     ) -> Digest:
-        """Signs and keeps the receipt of an order's uses; returns its hash."""
+        """Signs and keeps the receipt of an order's uses; returns its hash.
+
+        It names a head of the log that contains the verdict; its own entry can only come after that head.
+        """
         context = self._context
-        order = uses[0].order
+        order, order_hash = uses[0].order, uses[0].order_hash
+        context.store.save(log=[self._entry(Act.VERDICT, order_hash, verdict, output=output)])
         opened_at = context.ledger.access.use_of(uses[0].use).opened_at
         receipt = Receipt(
             order_hash=uses[0].order_hash,
@@ -295,15 +314,21 @@ class Compute:
             source=source,
             measurement=measurement,
             protected=protected,
-            log_head=NOTHING,
+            log_head=context.store.log_head(),
             opened_at=opened_at,
             closed_at=max(context.clock(), opened_at),
             compute_node=context.account,
             failure=failure,
         )
         signed = sign_receipt(receipt, context.keystore.signer, context.ledger.domain)
-        context.store.put_document("receipt", receipt.hash, signed.to_json())
+        context.store.save(
+            context.store.document_row("receipt", receipt.hash, signed.to_json()),
+            log=[self._entry(Act.RECEIPT, order_hash, receipt=receipt.hash)],
+        )
         return receipt.hash
+
+    def _entry(self, act: Act, order: Digest, reason: str = "", **digests: Bytes32) -> LogEntry:
+        return LogEntry(act, self._context.clock(), order, digests, reason)
 
     def _refused(self, outcome: Refused, gathered: Gathered, uses: Sequence[UseOpened]) -> Closing:
         """A failed close. A wrong share is proven by publishing the one one-time key that opens it; shares that are
@@ -311,10 +336,11 @@ class Compute:
         """
         if outcome.kind == "capsule" and outcome.reason == "root" and outcome.capsule is not None:
             self._gathering.forget_capsule(gathered, outcome.capsule)
+        verdict = f"{outcome.kind}/{outcome.reason}"
         if (outcome.kind, outcome.reason) == ("share", "key"):
-            return self._failed(uses, CloseReason.KEY_WRONG, protected=outcome.protected)
+            return self._failed(uses, CloseReason.KEY_WRONG, protected=outcome.protected, verdict=verdict)
         if (outcome.kind, outcome.reason) != ("share", "wrong") or outcome.capsule is None or outcome.index is None:
-            return self._failed(uses, REFUSED[outcome.kind], protected=outcome.protected)
+            return self._failed(uses, REFUSED[outcome.kind], protected=outcome.protected, verdict=verdict)
         one = gathered.job.capsules[outcome.capsule]
         accusation = Accusation(
             use=UseId(one.use),
@@ -323,7 +349,14 @@ class Compute:
             holder=one.deal.holders[outcome.index].account,
             one_time_key=one.one_time_keys[outcome.index].secret,
         )
-        self._context.store.put_document("accusation", accusation.hash, accusation.to_json())
+        order = uses[0].order_hash
+        self._context.store.save(
+            self._context.store.document_row("accusation", accusation.hash, accusation.to_json()),
+            log=[
+                self._entry(Act.VERDICT, order, verdict, output=NO_OUTPUT),
+                self._entry(Act.ACCUSATION, order, accusation=accusation.hash),
+            ],
+        )
         return Closing(CloseReason.SHARE_WRONG, accusation.hash)
 
     def _close(self, row: RunRow, digest: Digest) -> RunRow:
@@ -355,11 +388,13 @@ class Compute:
             self._result_path(digest).unlink(missing_ok=True)
         return self._record(row, "ended", note=note)
 
-    def _record(self, row: RunRow, state: str, *, outcome: bytes = b"", note: str = "") -> RunRow:
+    def _record(
+        self, row: RunRow, state: str, *, outcome: bytes = b"", note: str = "", log: Sequence[LogEntry] = ()
+    ) -> RunRow:
         row.state = state
         row.outcome = outcome or row.outcome
         row.note = note
-        self._context.store.save(row)
+        self._context.store.save(row, log=log)
         return row
 
     def _measurement(self) -> Digest:

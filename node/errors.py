@@ -9,6 +9,7 @@ NodeError
 │   ├── PeerUnreachableError   a retry may help
 │   └── PeerAnswerError        it answered with something that does not hold
 ├── StoreError             this machine: disk or database
+├── LogForkedError         the chain has heads of this node's log that this home's log does not lead to
 ├── UnprotectedError       the runtime can't be confined here, and the operator did not allow that
 ├── RuntimeFailedError     the runtime did not start, or broke down without an outcome
 └── RuntimeRefusedError    the runtime refuses a run; carries kind, reason code and who is to blame
@@ -26,6 +27,7 @@ __all__ = [
     "HomeLockedError",
     "InputRefusedError",
     "KeystoreError",
+    "LogForkedError",
     "NodeError",
     "PassphraseError",
     "PeerAnswerError",
@@ -123,6 +125,17 @@ class StoreError(NodeError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"the database {path} can't be read or written; check the disk and its permissions")
+
+
+class LogForkedError(NodeError):
+    """The operation log of this home does not begin with what the chain has a head of."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"this home's operation log is not the one anchored at size {size}, as after an older backup was restored; "
+            "bring back the newer node.db, for no log can begin with both"
+        )
+        self.size = size
 
 
 class UnprotectedError(NodeError):

@@ -14,6 +14,7 @@ from capsule.decision import REFUSED, RELEASED, RefusalReason, ShareDecision, si
 from capsule.digest import document_digest
 from capsule.errors import CapsuleError, InputError
 from capsule.ids import AssetId, Bytes32, Digest
+from capsule.oplog import Act, LogEntry
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.share import Release, SealedShare, ShareSecret, open_share, seal_release
 from contracts.chain import Block
@@ -110,8 +111,11 @@ class Holding:
             block=block.number,
             decided_at=context.clock(),
             salt=context.entropy(32),
+            log_head=context.store.log_head(),
         )
         signed = sign_decision(decision, context.keystore.signer, context.ledger.domain)
+        digests = {"deal": decision.deal, "decision": decision.hash}
+        stated = RELEASED if reason is RefusalReason.NONE else reason.name.lower()
         context.store.save(
             context.store.document_row("decision", decision.hash, signed.to_json()),
             DecisionRow(
@@ -121,6 +125,7 @@ class Holding:
                 reason=reason,
                 digest=str(decision.hash),
             ),
+            log=[LogEntry(Act.DECISION, decision.decided_at, decision.use, digests, stated)],
         )
         return decision.hash
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from capsule.box_statement import box_key_statement
 from capsule.ids import Bytes32
-from contracts.errors import RevertedError
+from contracts.errors import LedgerError, RevertedError
 from node.access import Access
 from node.backup import write_backup
 from node.catalogue import Catalogue
@@ -14,8 +14,9 @@ from node.compute import Compute, Progress
 from node.context import Context
 from node.custody import Custody, Decided
 from node.dealing import Dealing
-from node.errors import KeystoreError
+from node.errors import KeystoreError, LogForkedError
 from node.openings import Openings
+from node.operation_log import OperationLog
 from node.ordering import Ordering
 from node.rotation import Forgotten, Rotated, Rotation
 
@@ -24,10 +25,13 @@ __all__ = ["Node", "Work"]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one round did: decisions of this holder, steps of this compute node's runs."""
+    """What one round did: decisions of this holder, steps of this compute node's runs; and why the operation log could
+    not be kept up, where it could not.
+    """
 
     decided: tuple[Decided, ...]
     progress: tuple[Progress, ...]
+    log: str = ""
 
 
 class Node:
@@ -42,6 +46,7 @@ class Node:
         self.access = Access(context)
         self.ordering = Ordering(context)
         self.compute = Compute(context)
+        self.log = OperationLog(context)
         self._rotation = Rotation(context)
         self._turn = threading.Lock()
 
@@ -77,7 +82,15 @@ class Node:
             finally:
                 # what stops this holder's decisions must not stop this compute node's runs
                 progress = self.compute.advance()
-            return Work(decided, progress)
+            return Work(decided, progress, self._keep_log_up())
+
+    def _keep_log_up(self) -> str:
+        """What stops the anchoring of the log must not hide what the round did."""
+        try:
+            self.log.keep_up()
+        except (LedgerError, LogForkedError) as error:
+            return str(error)
+        return ""
 
     def rotate_keys(
         self, *, suite: int | None = None, distrusted_from: int = 0, again: bool = False, keys_lost: bool = False

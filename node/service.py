@@ -30,6 +30,7 @@ from node.device_service import device_routes
 from node.errors import InputRefusedError, NodeError, RefusedError, UnknownError
 from node.intake import read_plaintext
 from node.keyring_service import keyring_routes
+from node.log_service import log_routes
 from node.openings import AskedFor
 from node.organisation import Node
 from node.problems import Problem, problem_of
@@ -88,6 +89,7 @@ def build_app(node: Node, token: str) -> FastAPI:
         if not token or not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
             raise RefusedError("the call", "it lacks this home's token")
 
+    log_routes(app, node)
     _peer_routes(app, node)
     _provider_routes(app, node, operator)
     _dealing_routes(app, node, operator)

@@ -33,6 +33,7 @@ class Settings:
     trust_single_endpoint: bool = False
     allow_unprotected_runtime: bool = False
     releases_per_day: int = 10_000
+    log_anchor_seconds: int = 600
     clock_skew_seconds: int = 120
     peer_timeout_seconds: float = 20.0
     max_document_bytes: int = 16 * 1024 * 1024

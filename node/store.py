@@ -1,5 +1,5 @@
-"""What a node remembers: documents by digest, held shares, offerings, openings, orders, runs, decisions. SQLite,
-durable on commit.
+"""What a node remembers: documents by digest, held shares, offerings, openings, orders, runs, decisions, and its
+operation log. SQLite, durable on commit.
 
 Secrets (one-time keys, result keys, the provider's draft parts) rest sealed under the home's vault key.
 """
@@ -16,8 +16,11 @@ from sqlmodel import Field, Session, SQLModel, col, create_engine, delete, func,
 from capsule import canonical
 from capsule.canonical import Json
 from capsule.ids import Bytes32, Digest
+from capsule.oplog import LogEntry, LogHead
+from capsule.tree import TreeHasher
 from capsule.vault import VaultKey
 from node.errors import StoreError
+from node.log_table import LogAnchorRow, LogPendingRow, LogRow, append, head_at, protect, size_of, tree_at
 
 __all__ = ["AnswerRow", "DealingRow", "DecisionRow", "HeldShareRow", "OfferingRow", "OrderRow", "RunRow", "Store"]
 
@@ -152,9 +155,14 @@ class Store:
                         DecisionRow,
                         OrderRow,
                         RunRow,
+                        LogRow,
+                        LogPendingRow,
+                        LogAnchorRow,
                     )
                 ],
             )
+            with self._engine.begin() as connection:
+                protect(connection)
         except SQLAlchemyError as error:
             self._engine.dispose()
             raise StoreError(path) from error
@@ -170,9 +178,13 @@ class Store:
         except SQLAlchemyError as error:
             raise StoreError(self._path) from error
 
-    def save(self, *rows: SQLModel) -> None:
-        """Writes rows, each new or in place of its older self, all or none."""
+    def save(self, *rows: SQLModel, log: Sequence[LogEntry] = ()) -> None:
+        """Writes rows, each new or in place of its older self, and adds entries to the operation log; all or none."""
         with self._session() as session:
+            if log:
+                # nobody else may read the log's end before this has added to it
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+                append(session, log)
             for row in rows:
                 session.merge(row)
             session.commit()
@@ -293,6 +305,56 @@ class Store:
     def unfinished_runs(self) -> Sequence[RunRow]:
         with self._session() as session:
             return session.exec(select(RunRow).where(RunRow.state != "ended").order_by(RunRow.order_hash)).all()
+
+    def log_head(self, size: int | None = None) -> LogHead:
+        """The operation log's head at a size, by default now; InputError where it is shorter."""
+        with self._session() as session:
+            return head_at(session, size_of(session) if size is None else size)
+
+    def log_tree(self, size: int) -> TreeHasher:
+        """The tree over the log's first `size` entries; InputError where there are fewer."""
+        with self._session() as session:
+            return tree_at(session, size)
+
+    def log_rows(self, first: int, last: int) -> Sequence[LogRow]:
+        """The entries from position `first` up to before `last`."""
+        with self._session() as session:
+            chosen = select(LogRow).where(LogRow.position >= first, LogRow.position < last)
+            return session.exec(chosen.order_by(col(LogRow.position))).all()
+
+    def log_leaves(self, size: int) -> Sequence[bytes]:
+        """The leaf hashes of the first `size` entries."""
+        with self._session() as session:
+            chosen = select(LogRow.leaf).where(LogRow.position < size)
+            return session.exec(chosen.order_by(col(LogRow.position))).all()
+
+    def log_pending(self) -> Sequence[tuple[LogPendingRow, LogEntry]]:
+        """The entries that wait for their chain event, in their order."""
+        with self._session() as session:
+            waiting = session.exec(
+                select(LogPendingRow, LogRow.entry)
+                .join(LogRow, col(LogRow.position) == col(LogPendingRow.position))
+                .order_by(col(LogPendingRow.position))
+            ).all()
+            return [(row, LogEntry.from_json(canonical.decode(entry))) for row, entry in waiting]
+
+    def settle_log(self, row: LogPendingRow, dropped: Sequence[LogEntry] = ()) -> None:
+        """An entry waits no more: its event is final, or `dropped` says that it will never be."""
+        with self._session() as session:
+            session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            append(session, dropped)
+            session.exec(delete(LogPendingRow).where(col(LogPendingRow.position) == row.position))
+            session.commit()
+
+    def log_anchor(self, root: Bytes32) -> LogAnchorRow | None:
+        with self._session() as session:
+            return session.get(LogAnchorRow, str(root))
+
+    def log_anchored(self) -> int:
+        """The size of the newest head that the chain took."""
+        with self._session() as session:
+            size = session.exec(select(func.max(LogAnchorRow.size)).where(LogAnchorRow.taken)).one()
+            return size or 0
 
 
 def _durable(connection: object, _: object) -> None:

@@ -52,7 +52,9 @@ def _work(node: Node, stop: threading.Event, seconds: float) -> None:
     said = ""
     while not stop.wait(seconds):
         try:
-            notes = [f"order {step.order_hash}: {step.note}" for step in node.work().progress if step.note]
+            done = node.work()
+            notes = [f"order {step.order_hash}: {step.note}" for step in done.progress if step.note]
+            notes += [f"operation log: {done.log}"] if done.log else []
             word = "; ".join(notes)
         except (CapsuleError, LedgerError, NodeError) as error:
             word = f"waiting: {error}"

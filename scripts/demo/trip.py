@@ -145,7 +145,9 @@ class Trip:
 
     # step 8
     def audit(self) -> Inspection:
-        """The regulator rebuilds the trail and checks all of it."""
+        """All anchor their operation logs; the regulator rebuilds the trail and checks all of it."""
+        for member in self.world.members.values():
+            member.node.log.anchor()
         self.inspection = Inspector(self.world).inspect(about=getattr(self, "asset", None))
         return self.inspection
 

@@ -11,7 +11,6 @@ from audit.documents import MemoryDocuments
 from capsule.accusation import Accusation
 from capsule.batch import BatchFrame
 from capsule.box_statement import box_key_statement
-from capsule.ids import Digest
 from capsule.signature import Ed25519Signer
 from contracts.roles import Role
 from tests.sim.dataspace import DataSpace, Device, Opened
@@ -97,7 +96,6 @@ def _assets_and_uses(space: DataSpace) -> None:
     first = space.offer(space.register(), uses_per_grant=4)
     granted = space.grant(first)
     space.clock.advance(10)
-    _log(space, 3, Digest(bytes(32)), Digest(b"\x01" * 32))
     # Two completed uses, then one that all refuse, then one that expires.
     for rows in (10, 20):
         (use,) = space.open(granted)
@@ -111,7 +109,6 @@ def _assets_and_uses(space: DataSpace) -> None:
     space.refuse(expiring, 0, 1, 2, 3)
     space.clock.advance(601)
     space.regulator.ledger.access.expire_use(expiring.id)
-    _log(space, 9, Digest(b"\x01" * 32), Digest(b"\x02" * 32))
     # A request is denied; a grant is revoked while a use of it is open.
     asked, _, _ = space.request(first)
     space.provider.ledger.access.deny(asked.request, 3)
@@ -154,10 +151,6 @@ def _assets_and_uses(space: DataSpace) -> None:
     space.provider.ledger.assets.retire(retired, "wrong metadata")
     space.operator.access.pause()
     space.operator.access.unpause()
-
-
-def _log(space: DataSpace, size: int, previous: Digest, root: Digest) -> None:
-    space.compute.ledger.operation_log.anchor_head(size, root, previous)
 
 
 def _rotate_compute(space: DataSpace) -> None:

@@ -20,11 +20,12 @@ from capsule.batch import BatchDocument, IndexEntry
 from capsule.deal import Deal
 from capsule.decision import SignedDecision, sign_decision
 from capsule.frame_receipt import FrameReceipt, sign_frame_receipt
-from capsule.ids import DeviceId, Digest, GrantId, RequestId, UseId
+from capsule.ids import Address, DeviceId, Digest, GrantId, RequestId, UseId
+from capsule.oplog import Act, LogEntry, LogHead, LogSegment, sign_head
 from capsule.receipt import SignedReceipt, sign_receipt
-from capsule.tree import leaf_hash, root
+from capsule.tree import TreeHasher, leaf_hash, root
 from contracts import events as ev
-from tests.sim.dataspace import DataSpace
+from tests.sim.dataspace import DataSpace, Party
 from tests.sim.histories import History
 
 __all__ = ["PLANTS", "Planted"]
@@ -557,3 +558,77 @@ def _(honest: History, space: DataSpace) -> Planted:
     one, other = honest.all(ev.ShareReleased)[:2]
     content = honest.documents["decision", bytes(other.decision_hash)]
     return Planted(honest.serve("decision", one.decision_hash, content))
+
+
+# Operation logs. What they have to say is looked at when every interval is over.
+
+LOG_PATIENCE: Final = Patience(anchor=0, log=0)
+
+
+def _segments(history: History, account: Address) -> list[LogSegment]:
+    heads = history.all(ev.LogHeadAnchored, lambda event: event.account == account)
+    contents = (history.documents["log-segment", bytes(head.root)] for head in heads)
+    return [LogSegment.from_json(canonical.decode(content)) for content in contents]
+
+
+def relogged(
+    history: History, space: DataSpace, party: Party, edit: Callable[[list[LogEntry]], list[LogEntry]]
+) -> History:
+    """The organisation kept another log from its last anchored head but one on, and anchored it as its own."""
+    heads = history.all(ev.LogHeadAnchored, lambda event: event.account == party.account)
+    segments = _segments(history, party.account)
+    entries = tuple(edit(list(segments[-1].entries)))
+    hasher = TreeHasher.resumed(segments[-1].first, segments[-1].peaks)
+    for entry in entries:
+        hasher.append(entry.leaf)
+    head = LogHead(hasher.size, hasher.root())
+    note = sign_head(head, party.account, party.signer, space.operator.domain)
+    segment = replace(segments[-1], entries=entries, note=note)
+    history = history.serve("log-segment", head.root, canonical.encode(segment.to_json()))
+    return history.change(heads[-1], size=head.size, root=head.root)
+
+
+@plant("log-not-served")
+def _(honest: History, space: DataSpace) -> Planted:
+    head = honest.first(ev.LogHeadAnchored)
+    return Planted(honest.serve("log-segment", head.root, None), patience=LOG_PATIENCE)
+
+
+@plant("log-inconsistent")
+def _(honest: History, space: DataSpace) -> Planted:
+    """An entry of long ago says something else now; nothing on chain did change."""
+    account = space.custodians[0].account
+    head = honest.all(ev.LogHeadAnchored, lambda event: event.account == account)[0]
+    segment = _segments(honest, account)[0]
+    entries = (replace(segment.entries[0], at=segment.entries[0].at + 1), *segment.entries[1:])
+    content = canonical.encode(replace(segment, entries=entries).to_json())
+    return Planted(honest.serve("log-segment", head.root, content), patience=LOG_PATIENCE)
+
+
+@plant("log-entry-missing")
+def _(honest: History, space: DataSpace) -> Planted:
+    """A custodian leaves its last decision out of its log."""
+
+    def edit(entries: list[LogEntry]) -> list[LogEntry]:
+        return entries[:-1]
+
+    return Planted(relogged(honest, space, space.custodians[0], edit), patience=LOG_PATIENCE)
+
+
+@plant("log-event-missing")
+def _(honest: History, space: DataSpace) -> Planted:
+    """A custodian logged a release that the ledger never saw."""
+
+    def edit(entries: list[LogEntry]) -> list[LogEntry]:
+        digests = {"deal": OTHER, "decision": OTHER}
+        return [*entries, LogEntry(Act.DECISION, entries[-1].at, OTHER, digests, "released")]
+
+    return Planted(relogged(honest, space, space.custodians[0], edit), patience=LOG_PATIENCE)
+
+
+@plant("log-anchored-late")
+def _(honest: History, space: DataSpace) -> Planted:
+    """The last head of a custodian comes a day after what it contains."""
+    account = space.custodians[0].account
+    head = honest.all(ev.LogHeadAnchored, lambda event: event.account == account)[-1]
+    return Planted(honest.later(head, 86_400), patience=LOG_PATIENCE)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.papers import Patience
 from capsule.box_statement import box_key_statement
 from capsule.signature import Ed25519Signer
 from contracts.errors import RevertedError
@@ -135,3 +136,4 @@ def test_random_honest_history_has_no_findings(seed: int, tmp_path: Path) -> Non
 
     assert len(history.entries) > 55
     assert history.findings() == ()
+    assert history.findings(patience=Patience(anchor=0, log=0)) == ()

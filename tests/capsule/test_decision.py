@@ -8,6 +8,7 @@ from capsule.canonical import Json, decode, encode
 from capsule.decision import RefusalReason, ShareDecision, SignedDecision, sign_decision, verify_decision
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import UseId
+from capsule.oplog import EMPTY_HEAD, LogHead
 from tests.capsule.samples import DOMAIN, OTHER_DOMAIN, OTHER_KEY, SIGNER, SIGNER_KEY, account, digest
 
 DECISION = ShareDecision(
@@ -21,6 +22,7 @@ DECISION = ShareDecision(
     block=77,
     decided_at=1_750_000_010,
     salt=b"s" * 32,
+    log_head=EMPTY_HEAD,
 )
 
 
@@ -37,7 +39,7 @@ def test_decision_holds_for_its_holder_and_ledger_only() -> None:
 
 
 def test_release_and_refusal_differ() -> None:
-    released = replace(DECISION, outcome="released", reason=RefusalReason.NONE, log_head=digest(1))
+    released = replace(DECISION, outcome="released", reason=RefusalReason.NONE, log_head=LogHead(1, digest(1)))
     assert ShareDecision.from_json(released.to_json()) == released
     assert released.hash != DECISION.hash
 
@@ -65,6 +67,8 @@ def test_impossible_decisions_are_refused(changes: dict[str, object]) -> None:
         {"reason": 999},
         {"outcome": "released"},
         {"log_head": "0x00"},
+        {"log_head": None},
+        {"log_head": {"size": 0, "root": str(digest(1))}},
     ],
 )
 def test_malformed_documents_are_format_errors(changes: dict[str, Json]) -> None:

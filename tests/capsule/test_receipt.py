@@ -7,6 +7,7 @@ import pytest
 from capsule.canonical import Json, decode, encode
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import GrantId, UseId
+from capsule.oplog import LogHead
 from capsule.receipt import (
     FAILURES,
     NO_OUTPUT,
@@ -34,7 +35,7 @@ RECEIPT = Receipt(
     source=SourceVerdict("verified", 990, 1000),
     measurement=digest(7),
     protected=True,
-    log_head=digest(8),
+    log_head=LogHead(3, digest(8)),
     opened_at=1_750_000_000,
     closed_at=1_750_000_030,
     compute_node=account(2),

@@ -195,7 +195,7 @@ _DECISION = {
     "decision": {
         "kind": "dataspace/decision", "version": 1, "use": str(_ROOT), "deal": str(_ROOT),
         "holder": str(_DEAL.access), "index": 1, "outcome": "released", "reason": 0, "view": "own node", "block": 5,
-        "decided_at": 1, "salt": str(_ROOT), "log_head": None,
+        "decided_at": 1, "salt": str(_ROOT), "log_head": {"size": 1, "root": str(_ROOT)},
     },
 }  # fmt: skip
 _CHECKPOINT = {

@@ -239,7 +239,7 @@ def test_a_database_that_fails_while_sealing_leaves_nothing(
 ) -> None:
     store = space["provider"].node.context.store
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StoreError(Path("node.db"))
 
     with monkeypatch.context() as patch:

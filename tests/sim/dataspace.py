@@ -1,5 +1,7 @@
 """A whole data space with real documents on the embedded chain: what honest nodes and gateways would write and serve.
 
+Every organisation keeps its operation log, and anchors it before time moves on.
+
 Every call of the main job is here, with real capsules, deals, shares, orders, receipts, decisions, frames and batches,
 so that an auditor can check all of it. Documents land in one table, as if each owner served its own.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +27,7 @@ from capsule.frame import Frame, Mark, frame_hash, sign_frame
 from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, sign_frame_receipt
 from capsule.ids import Address, AssetId, Bytes32, DeviceId, Digest, FleetId, GrantId, RequestId, Uscc, UseId
 from capsule.key import DataKey, deal_parts, key_commitment
+from capsule.oplog import EMPTY_HEAD, PASSED, Act, LogEntry, LogHead, LogSegment, sign_head
 from capsule.order import Order, order_hash
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.policy.offer import offer
@@ -32,6 +35,7 @@ from capsule.receipt import (
     FAILURES,
     GUARD_PASSED,
     GUARD_REFUSED,
+    CloseReason,
     Receipt,
     SourceVerdict,
     output_digest,
@@ -41,7 +45,7 @@ from capsule.sealing import SealPlan, seal
 from capsule.senml import Row
 from capsule.share import Release, ShareSecret, seal_release
 from capsule.signature import Ed25519Signer
-from capsule.tree import leaf_hash
+from capsule.tree import TreeHasher, leaf_hash
 from contracts.account import Account
 from contracts.deploy import deploy
 from contracts.embedded import EmbeddedChain
@@ -69,15 +73,17 @@ _FUNDS: Final = 10**18
 
 
 class Clock:
-    """Unix seconds that only move when told to."""
+    """Unix seconds that only move when told to; `before` they do, what is due is done."""
 
     def __init__(self, now: int = START) -> None:
         self.now = now
+        self.before: Callable[[], None] = lambda: None
 
     def __call__(self) -> float:
         return float(self.now)
 
     def advance(self, seconds: int) -> None:
+        self.before()
         self.now += seconds
 
 
@@ -155,6 +161,9 @@ class DataSpace:
         self.random = random.Random(seed)
         self.chain = EmbeddedChain.open(folder, clock=self.clock)
         self.documents: dict[tuple[str, bytes], bytes] = {}
+        self.logs: dict[Address, list[LogEntry]] = {}
+        self._anchored: dict[Address, LogHead] = {}
+        self.clock.before = self.anchor_logs
         directory = deploy(self.chain, self.chain.faucet, confirmations=0, finalized_tag=False)
         self.operator = Ledger.connect(self.chain, directory, self.chain.faucet)
         self.provider = self.admit("provider", Role.PROVIDER)
@@ -187,6 +196,35 @@ class DataSpace:
 
     def serve(self, kind: str, key: bytes, document: canonical.Json) -> None:
         self.documents[kind, bytes(key)] = canonical.encode(document)
+
+    # Operation logs
+
+    def record(self, party: Party, act: Act, subject: Bytes32, reason: str = "", **digests: Bytes32) -> None:
+        """An organisation's next entry."""
+        self.logs.setdefault(party.account, []).append(LogEntry(act, self.now, subject, digests, reason))
+
+    def log_head(self, party: Party) -> LogHead:
+        entries = self.logs.get(party.account, [])
+        return LogHead(len(entries), TreeHasher(entry.leaf for entry in entries).root())
+
+    def anchor_logs(self) -> None:
+        """Each organisation with new entries anchors its head, and serves what lies behind it."""
+        for party in (self.provider, self.buyer, *self.custodians, self.compute):
+            before, head = self._anchored.get(party.account, EMPTY_HEAD), self.log_head(party)
+            if head == before:
+                continue
+            entries = self.logs[party.account]
+            segment = LogSegment(
+                account=party.account,
+                first=before.size,
+                peaks=TreeHasher(entry.leaf for entry in entries[: before.size]).peaks,
+                entries=tuple(entries[before.size :]),
+                note=sign_head(head, party.account, party.signer, self.operator.domain),
+            )
+            self.serve("log-segment", head.root, segment.to_json())
+            previous = before.root if before.size else NOTHING
+            party.ledger.operation_log.anchor_head(head.size, head.root, previous)
+            self._anchored[party.account] = head
 
     # Organisations
 
@@ -300,6 +338,8 @@ class DataSpace:
         source = io.BytesIO(b"time,power\n1,2\n")
         sealed = seal(source, file, plan, self.provider.signer, data_key, self.operator.domain, self.entropy)
         self.documents["capsule", bytes(sealed.root)] = file.getvalue()
+        # the capsule's first deal comes later; the entry can name none yet
+        self.record(self.provider, Act.SEAL, sealed.root, asset=asset, deal=NOTHING, policy=compiled.policy_hash)
         published = self.provider.ledger.assets.publish(
             asset, sealed.root, sealed.size, compiled.policy_hash, self.digest(), compiled.terms
         ).event(CapsulePublished)
@@ -338,6 +378,7 @@ class DataSpace:
             ),
         )
         self.serve("deal", deal.hash, deal.to_json())
+        self.record(self.provider, Act.DEAL, deal.hash, capsule_root=deal.capsule_root, terms=deal.terms_hash)
         accounts = tuple(holder.account for holder in holders)
         dealt = self.provider.ledger.assets.deal(
             published.asset, published.version, deal.hash, threshold, 0, accounts, compiled.terms
@@ -437,6 +478,16 @@ class DataSpace:
         public = [[Bytes32(key.public) for key in row] for row in keys]
         sent = self.compute.ledger.access.open_use(order, signature, MEASUREMENT, public)
         events = [event for event in sent.events if isinstance(event, UseOpened)]
+        digest, algorithm = events[0].order_hash, self.algorithm
+        self.record(
+            self.compute,
+            Act.ORDER,
+            digest,
+            algorithm=algorithm.hash,
+            code=algorithm.code_hash,
+            parameters=order.parameters,
+        )
+        self.record(self.compute, Act.USE, digest, measurement=MEASUREMENT)
         return tuple(Opened(*one) for one in zip(granted, events, keys, strict=True))
 
     def release(self, opened: Opened, *indexes: int, forged: bool = False) -> None:
@@ -480,9 +531,12 @@ class DataSpace:
             block=self.chain.head().number,
             decided_at=self.now,
             salt=self.entropy(32),
+            log_head=self.log_head(holder),
         )
         signed = sign_decision(decision, holder.signer, self.operator.domain)
         self.serve("decision", decision.hash, signed.to_json())
+        stated = reason.name.lower() if reason else decision.outcome
+        self.record(holder, Act.DECISION, use, stated, deal=decision.deal, decision=decision.hash)
         return decision.hash
 
     def complete(self, *opened: Opened, rows: int = 10) -> Receipt:
@@ -495,7 +549,7 @@ class DataSpace:
     def fail_with_receipt(self, *opened: Opened, reason: int) -> Receipt:
         """The compute node closes an order's uses as failed, with a receipt of the failure."""
         receipt = replace(
-            self.receipt(*opened, rows=0),
+            self.receipt(*opened, rows=0, verdict=FAILURES[reason]),
             output=NOTHING,
             rows_in=0,
             guard=GUARD_REFUSED,
@@ -509,11 +563,14 @@ class DataSpace:
         """The compute node signs a receipt and serves it."""
         signed = sign_receipt(receipt, self.compute.signer, self.operator.domain)
         self.serve("receipt", receipt.hash, signed.to_json())
+        self.record(self.compute, Act.RECEIPT, receipt.order_hash, receipt=receipt.hash)
 
-    def receipt(self, *opened: Opened, rows: int) -> Receipt:
+    def receipt(self, *opened: Opened, rows: int, verdict: str = PASSED) -> Receipt:
         """What the compute node says of a completed order."""
         order = opened[0].event.order
         access = self.operator.access.address
+        output = output_digest(b"result", self.entropy(32)) if verdict == PASSED else NOTHING
+        self.record(self.compute, Act.VERDICT, opened[0].event.order_hash, verdict, output=output)
         return Receipt(
             order_hash=order_hash(order, self.operator.domain.chain_id, access),
             uses=tuple(one.id for one in opened),
@@ -522,14 +579,14 @@ class DataSpace:
             capsule_roots=tuple(one.event.pin.capsule_root for one in opened),
             algorithm=order.algorithm,
             parameters=order.parameters,
-            output=output_digest(b"result", self.entropy(32)),
+            output=output,
             rows_in=100,
             rows_out=rows,
             guard=GUARD_PASSED,
             source=SourceVerdict("declared"),
             measurement=MEASUREMENT,
             protected=True,
-            log_head=NOTHING,
+            log_head=self.log_head(self.compute),
             opened_at=self.now,
             closed_at=self.now,
             compute_node=self.compute.account,
@@ -537,6 +594,8 @@ class DataSpace:
 
     def fail(self, opened: Opened, reason: int, document_hash: Digest = NOTHING) -> None:
         """The compute node closes an order as failed."""
+        if reason == CloseReason.SHARE_WRONG:
+            self.record(self.compute, Act.ACCUSATION, opened.event.order_hash, accusation=document_hash)
         self.compute.ledger.access.close_use(opened.event.order_hash, False, reason, document_hash, NOTHING, 0)
 
     def fleet(self) -> FleetId:

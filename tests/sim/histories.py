@@ -140,6 +140,7 @@ class History:
 
 def history_of(space: DataSpace) -> History:
     """What an honest endpoint shows of a data space, and what its participants serve."""
+    space.anchor_logs()
     index = Index.open(None)
     for _ in Follower(space.operator, index).catch_up():
         continue
