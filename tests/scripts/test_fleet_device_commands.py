@@ -1,0 +1,121 @@
+"""`dataspace device run` of a device that was enrolled with its fleet; `dataspace gateway export` of its readings."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from typer.testing import CliRunner
+
+from capsule.box import BoxKey
+from capsule.box_statement import box_key_statement
+from capsule.enrolment import FleetTree
+from capsule.ids import Bytes32, DeviceId
+from capsule.signature import PublicKey
+from capsule.thing import STORAGE_STATION
+from contracts.fleet import enroll_fleet
+from contracts.rpc import RpcChain
+from gateway.gateway import Gateway
+from gateway.table_export import verify_table
+from scripts.composition import Api
+from scripts.main import build_app
+from tests.gateway.space import GATEWAY_SIGNER, Space, found
+from tests.gateway.test_service import TOKEN, serving
+from tests.sim.anvil import anvil, anvil_faucet
+
+ROWS = 130
+
+
+@dataclass
+class Served:
+    """A gateway that serves, on a chain that others reach too."""
+
+    space: Space
+    gateway: Gateway
+    chain_url: str
+    url: str
+    folder: Path
+
+    def run(self, home: str, *words: str, status: int = 0) -> dict[str, Any]:
+        """A command's JSON, or its error."""
+        done = CliRunner().invoke(
+            build_app(words[0]),
+            [*words, "--home", str(self.folder / home), "--json"],
+            env={"DATASPACE_PASSPHRASE": "a device's passphrase"},
+        )
+        assert done.exit_code == status, done.output
+        return dict(json.loads(done.stdout)) if not status else {"error": done.stderr}
+
+    def new_device(self, name: str) -> tuple[DeviceId, PublicKey]:
+        made = self.run(name, "device", "init", "--chain-url", self.chain_url)
+        self.run(name, "org", "join", str(self.folder / "pin.json"))
+        return DeviceId.parse(made["device"]), PublicKey(made["suite"], bytes.fromhex(made["public_key"]))
+
+    def deliver(self, name: str, *words: str, status: int = 0) -> dict[str, Any]:
+        way = ("--gateway", self.url, "--gateway-account", str(self.gateway.account))
+        return self.run(name, "device", "run", "--csv", str(self.folder / "day.csv"), *way, *words, status=status)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("fleet")
+    lines = [f"2023-04-07 00:{at // 60:02}:{at % 60:02},{at},{50 + at / 8}" for at in range(ROWS)]
+    (folder / "day.csv").write_text("time,P,SOC\n" + "\n".join(lines) + "\n")
+    with anvil(block_time=None) as chain_url:
+        space = found(RpcChain(chain_url), anvil_faucet())
+        ledger, box = space.gateway_ledger(), BoxKey.generate(secrets.token_bytes)
+        with space.open_gateway(folder / "gateway", ledger) as gateway, serving(gateway) as client:
+            statement = box_key_statement(ledger.domain, gateway.account, box.public)
+            key = GATEWAY_SIGNER.public_key
+            ledger.participants.set_keys(GATEWAY_SIGNER.suite, key, Bytes32(box.public), GATEWAY_SIGNER.sign(statement))
+            pin = {"chain_id": ledger.pin.chain_id, "genesis_hash": str(ledger.pin.genesis_hash)}
+            (folder / "pin.json").write_text(json.dumps({**pin, "directory": str(ledger.pin.directory)}))
+            url = str(client.base_url).rstrip("/")
+            Api(url, TOKEN).write(folder / "gateway" / "api.json")
+            yield Served(space, gateway, chain_url, url, folder)
+
+
+def test_a_fleet_s_device_presents_its_paper_and_its_readings_leave_as_a_table(served: Served, tmp_path: Path) -> None:
+    keys = dict(served.new_device(name) for name in ("one", "two"))
+    one, two = keys
+    tree = FleetTree(keys)
+    fleet = enroll_fleet(served.space.provider, tree.root, tree.size, STORAGE_STATION.hash)
+    papers = [json.dumps(paper.to_json()) + "\n" for paper in tree.enrolments(fleet)]
+    (served.folder / "papers").write_text("".join(papers))
+
+    assert "is not enrolled on the final chain" in served.deliver("one", status=3)["error"]
+    strange = served.folder / "strange"
+    strange.write_text(papers[1])
+    assert f"no paper of device {one}" in served.deliver("one", "--paper", str(strange), status=2)["error"]
+    told = served.deliver("one", "--paper", str(served.folder / "papers"))
+    assert (told["frames"], told["rows"]) == (3, ROWS)
+    (served.folder / "two" / "paper.json").write_text(papers[1])
+    assert served.deliver("two")["frames"] == 3
+    assert served.gateway.status().incidents == 0
+
+    served.gateway.anchor_all()
+    table = tmp_path / "day.parquet"
+    words = ("export", str(two), "--out", str(table), "--format", "parquet")
+    told = served.run("gateway", "gateway", *words)
+    assert (told["file"], told["rows"]) == (str(table), ROWS)
+    read = pyarrow.parquet.read_table(table)
+    assert read.column("P").to_pylist() == list(range(ROWS))
+    proof = Path(told["proof"])
+    again = io.BytesIO()
+    export = served.gateway.export(two, again)
+    assert proof.read_bytes() == again.getvalue()
+    assert verify_table(table, proof, {two: keys[two]}, export.anchors) == two
+
+
+def test_a_paper_is_not_presented_over_mqtt(served: Served) -> None:
+    served.new_device("three")
+    way = ("--mqtt", "127.0.0.1:1", "--gateway-account", str(served.gateway.account))
+    told = served.run("three", "device", "run", *way, "--paper", str(served.folder / "day.csv"), status=2)
+    assert "a paper is presented over HTTP" in told["error"]
