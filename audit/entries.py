@@ -6,13 +6,13 @@ somebody else says that they must be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from capsule.digest import Domain
 from capsule.ids import Address, Bytes32, Digest
-from contracts.events import SequencedEvent
+from contracts.events import EntrySet, SequencedEvent
 
 __all__ = [
     "Break",
@@ -24,6 +24,7 @@ __all__ = [
     "Place",
     "Running",
     "Tip",
+    "misnamed",
 ]
 
 
@@ -124,3 +125,10 @@ class Orphan:
     place: Place
     kind: str
     id: str
+
+
+def misnamed(entries: Iterable[Entry], identity: Identity) -> tuple[str, ...]:
+    """Contracts of a ledger that are not those that its Directory's events name."""
+    named = {entry.event.name: entry.event.entry for entry in entries if isinstance(entry.event, EntrySet)}
+    named["Directory"] = identity.domain.directory
+    return tuple(name for name, address in identity.contracts.items() if named.get(name) != address)

@@ -24,6 +24,7 @@ from capsule.document import Fields, hexed
 from capsule.errors import FormatError, InputError
 from capsule.ids import Address, Digest
 from capsule.signature import MAX_KEY_BYTES, PublicKey
+from contracts.headers import QBFT_MIX_HASH, Header, read_extra
 from contracts.roles import Role
 
 __all__ = ["Trust", "claim_of", "trust_from_ledger", "verify_signed"]
@@ -99,8 +100,11 @@ def _validators(fields: Fields) -> Validators:
     return Validators(fields.integer("block"), frozenset(accounts))
 
 
-def trust_from_ledger(state: State) -> Trust:
-    """The keys that a ledger itself names, for a person to compare outside the chain before they are trusted."""
+def trust_from_ledger(state: State, header: Header | None = None) -> Trust:
+    """The keys that a ledger itself names, for a person to compare outside the chain before they are trusted.
+
+    With the header of its last block also the validators that it names, where it is one of QBFT.
+    """
     keys, regulators = {}, set()
     for who in state.participants.values():
         standing = who.standings[-1]
@@ -112,7 +116,14 @@ def trust_from_ledger(state: State) -> Trust:
             continue
         if Role.REGULATOR in standing.roles:
             regulators.add(who.account)
-    return Trust(state.identity.domain, MappingProxyType(keys), frozenset(regulators))
+    return Trust(state.identity.domain, MappingProxyType(keys), frozenset(regulators), _named_by(header))
+
+
+def _named_by(header: Header | None) -> Validators | None:
+    if header is None or header.mix_hash != QBFT_MIX_HASH:
+        return None
+    named = frozenset(read_extra(header).validators)
+    return Validators(header.number, named) if named else None
 
 
 def verify_signed(signed: SignedCheckpoint, trust: Trust) -> Checkpoint:

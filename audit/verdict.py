@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audit.bundle import Contents, documents_of, read_bundle
-from audit.entries import Claim
+from audit.entries import Claim, misnamed
 from audit.errors import RequestError
 from audit.findings import Finding
 from audit.ledger_state import fold
@@ -23,7 +23,6 @@ from audit.trust import Trust, claim_of, verify_signed
 from capsule.errors import VerificationError
 from capsule.ids import Address
 from contracts.errors import ChainIntegrityError
-from contracts.events import EntrySet
 from contracts.headers import Header, follow_seals
 
 __all__ = ["check"]
@@ -216,11 +215,7 @@ class _Checking:
     # What the record is
 
     def _addresses(self) -> None:
-        named = {
-            entry.event.name: entry.event.entry for entry in self._contents.entries if isinstance(entry.event, EntrySet)
-        }
-        known: dict[str, Address] = {**named, "Directory": self._contents.identity.domain.directory}
-        wrong = [name for name, address in self._contents.identity.contracts.items() if known.get(name) != address]
+        wrong = misnamed(self._contents.entries, self._contents.identity)
         if wrong:
             listed = ", ".join(wrong)
             self._note("the contracts", False, f"not as the Directory names them: {listed}", f"与目录合约不符:{listed}")

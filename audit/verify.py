@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from audit.documents import Documents
-from audit.entries import Identity
+from audit.entries import Identity, misnamed
 from audit.findings import Finding
 from audit.index import Index, Summary
 from audit.notation import identity_json, tip_json
@@ -14,7 +14,7 @@ from audit.papers import Papers, Patience
 from audit.picture import State
 from audit.proof import HeadsProof, heads_of
 from audit.rulebook import CHECKS, RECORD_RULES, apply
-from audit.seals import Validators, verify_header
+from audit.seals import verify_header
 from audit.trust import Trust, claim_of, verify_signed
 from capsule.canonical import Json
 from capsule.checkpoint import Checkpoint, SignedCheckpoint
@@ -85,7 +85,8 @@ def verify(
     papers = Papers(state, documents, patience)
     findings, tentative = apply(state, papers)
     # 4. What the claim of completeness rests on.
-    completeness, complete_to, reason = _completeness(state, signed, checkpoint is not None, findings, proof, trust)
+    sealed, why_not = _sealed(index, state, proof, trust)
+    completeness, complete_to, reason = _completeness(state, signed, checkpoint is not None, findings, sealed, why_not)
     return Report(
         identity=state.identity,
         summary=index.summary(),
@@ -104,12 +105,11 @@ def _completeness(
     signed: Checkpoint | None,
     offered: bool,
     findings: tuple[Finding, ...],
-    proof: HeadsProof | None,
-    trust: Trust | None,
+    sealed: Sealed | None,
+    why_not: str,
 ) -> tuple[Completeness, int | None, str]:
     if any(finding.rule in RECORD_RULES for finding in findings):
         return "unproven", None, "the events do not agree with a checkpoint or the chain's own heads"
-    sealed, why_not = _sealed(state, proof, None if trust is None else trust.validators)
     if sealed is not None:
         seals = f"sealed by {len(sealed.sealers)} of {len(sealed.validators)} validators"
         return "proven", state.tip.number, f"all heads proven under the state root of block {state.tip.number}, {seals}"
@@ -121,15 +121,20 @@ def _completeness(
     return "checkpoint", signed.block_number, f"{why_not}signed checkpoint of block {signed.block_number}{rest}"
 
 
-def _sealed(state: State, proof: HeadsProof | None, trusted: Validators | None) -> tuple[Sealed | None, str]:
-    """Who sealed the header over the proven heads; or why trusted validators do not make the events proven."""
-    if trusted is None:
+def _sealed(index: Index, state: State, proof: HeadsProof | None, trust: Trust | None) -> tuple[Sealed | None, str]:
+    """Who sealed the header over the proven heads; or why the validators of T do not make the events proven."""
+    if trust is None or trust.validators is None:
         return None, ""
-    if proof is None:
-        return None, "the chain's node gives no proofs of its state; "
-    if (proof.header.number, proof.header.hash) != (state.tip.number, state.tip.hash):
-        return None, "the proven heads are of another block than the index's last; "
     try:
-        return verify_header(proof.header, (trusted.accounts,)), ""
+        if trust.domain != state.identity.domain:
+            raise ChainIntegrityError("the trusted validators are those of another ledger")
+        if proof is None:
+            raise ChainIntegrityError("the chain's node gives no proofs of its state")
+        if (proof.header.number, proof.header.hash) != (state.tip.number, state.tip.hash):
+            raise ChainIntegrityError("the proven heads are of another block than the index's last")
+        wrong = misnamed(index.entries(), state.identity)
+        if wrong:
+            raise ChainIntegrityError(f"the Directory names other contracts for {', '.join(wrong)}")
+        return verify_header(proof.header, (trust.validators.accounts,)), ""
     except ChainIntegrityError as exc:
-        return None, f"the trusted validators' seals are missing: {exc}; "
+        return None, f"not proven: {exc}; "

@@ -54,6 +54,7 @@ class Header:
     timestamp: int
     state_root: Digest
     receipts_root: Digest
+    mix_hash: bytes
 
     @classmethod
     def read(cls, encoded: bytes) -> Header:
@@ -68,6 +69,7 @@ class Header:
                 timestamp=_number(fields[11]),
                 state_root=Digest(fields[3]),
                 receipts_root=Digest(fields[5]),
+                mix_hash=fields[_MIX_HASH],
             )
         except (InputError, TypeError) as error:
             raise ChainIntegrityError("a header has fields of the wrong length") from error
@@ -114,10 +116,9 @@ def quorum(validators: int) -> int:
 
 def read_extra(header: Header) -> Extra:
     """The extra data of a QBFT header. Raises ChainIntegrityError for any other header."""
-    fields = _fields(header.encoded)
-    if fields[_MIX_HASH] != QBFT_MIX_HASH:
+    if header.mix_hash != QBFT_MIX_HASH:
         raise ChainIntegrityError(f"block {header.number} is not sealed by QBFT validators")
-    return _extra(fields[_EXTRA])
+    return _extra(_fields(header.encoded)[_EXTRA])
 
 
 def seal_digest(header: Header) -> Digest:

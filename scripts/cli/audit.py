@@ -1,7 +1,7 @@
 """dataspace audit: rebuild the trail from chain events, check it, prove it to others."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +90,7 @@ def trail(
 def verify(
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint.")] = None,
-    trust: Annotated[Path | None, typer.Option(help="Keys whose checkpoint counts.")] = None,
+    trust: Annotated[Path | None, typer.Option(help="Keys and validators that count.")] = None,
     allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
@@ -150,11 +150,13 @@ def trust_command(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Draft a trust file from the keys on chain. Compare the fingerprints outside the chain before you rely on it."""
+    """Draft a trust file from the chain's keys and validators. Compare it outside the chain before you rely on it."""
     with told(), Home(home), closing(_index(home)) as index:
-        trust = trust_from_ledger(index.state())
+        trust = trust_from_ledger(index.state(), None if index.proof is None else index.proof.header)
         write_whole(file, trust.to_bytes(), mode=0o644)
-        show({"trust": str(file), "keys": {str(who): key.key.hex() for who, key in trust.keys.items()}}, as_json)
+        keys = {str(who): key.key.hex() for who, key in trust.keys.items()}
+        validators = sorted(str(who) for who in trust.validators.accounts) if trust.validators else []
+        show({"trust": str(file), "keys": keys, "validators": validators}, as_json)
 
 
 @app.command()
@@ -165,6 +167,12 @@ def bundle(
     use: Annotated[str, typer.Option(help="Use id.")] = "",
     device: Annotated[str, typer.Option(help="Device id.")] = "",
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint.")] = None,
+    proofs: Annotated[
+        bool, typer.Option(help="Ask the chain for proofs of the heads and of the subject's receipts.")
+    ] = True,
+    trust: Annotated[
+        Path | None, typer.Option(help="Trust file: headers that lead from its validators to the last block.")
+    ] = None,
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
     allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
     home: HomeOption = DEFAULT_HOME,
@@ -174,7 +182,8 @@ def bundle(
     given = [
         (kind, value) for kind, value in (("asset", asset), ("grant", grant), ("use", use), ("device", device)) if value
     ]
-    with told(), Home(home), closing(_index(home)) as index, httpx.Client() as client:
+    with told(), Home(home), ExitStack() as stack:
+        index, client = stack.enter_context(closing(_index(home))), stack.enter_context(httpx.Client())
         if len(given) != 1:
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
         content = build_bundle(
@@ -182,6 +191,8 @@ def bundle(
             subject(*given[0]),
             _documents(index, documents, client, allow_private),
             checkpoint=read_checkpoint(checkpoint.read_bytes()) if checkpoint else None,
+            ledger=stack.enter_context(_ledger(home)) if proofs else None,
+            validators=Trust.from_bytes(trust.read_bytes()).validators if trust else None,
         )
         write_whole(file, content, mode=0o644)
         show({"bundle": str(file), "bytes": len(content)}, as_json)
@@ -191,7 +202,7 @@ def bundle(
 def check(
     file: Path,
     trust: Annotated[
-        Path | None, typer.Option(help="Keys whose checkpoint counts; never taken from the bundle.")
+        Path | None, typer.Option(help="Keys and validators that count; never taken from the bundle.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

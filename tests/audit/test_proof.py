@@ -24,7 +24,7 @@ from audit.index import Index
 from audit.seals import Validators, find_steps
 from audit.steps import TITLES, Verdict
 from audit.trail import subject
-from audit.trust import Trust
+from audit.trust import Trust, trust_from_ledger
 from audit.verdict import check
 from audit.verify import verify
 from capsule import canonical
@@ -98,10 +98,12 @@ def test_report_is_proven_under_the_validators_of_trust(
 
     assert (report.completeness, report.complete_to) == ("proven", tip)
     assert "sealed by 7 of 7" in report.reason
+    other = replace(trusting(ledger, tip), domain=replace(ledger.domain, chain_id=7))
+    assert "another ledger" in verify(index, honest_documents, trust=other).reason
     # Sets that changed since are followed in bundles only.
     older = verify(index, honest_documents, trust=trusting(ledger, 1))
     assert (older.completeness, older.complete_to) == ("unproven", None)
-    assert "seals are missing" in older.reason
+    assert "not proven: block" in older.reason
 
 
 def test_bundle_is_proven_though_all_validators_changed_since(
@@ -325,6 +327,15 @@ def test_damaged_proof_in_the_index_is_refused(space: DataSpace, honest: History
 
     with pytest.raises(StoreError, match="rebuild"):
         Index.open(tmp_path / "audit.db")
+
+
+def test_drafted_trust_has_the_validators_that_the_last_block_names(ledger: Ledger, index: Index) -> None:
+    assert index.proof is not None
+    drafted = trust_from_ledger(index.state(), index.proof.header)
+
+    assert drafted.validators == pinned(ledger.chain.head().number)
+    assert drafted.keys
+    assert trust_from_ledger(index.state(), ledger.chain.header(0)).validators is None
 
 
 def test_trust_file_keeps_validators(trust: Trust) -> None:
