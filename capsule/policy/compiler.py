@@ -64,7 +64,10 @@ class RuntimeChecks:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A policy's meaning. `labels` says for each term who enforces it; `constraints` are those terms as written."""
+    """A policy's meaning. `labels` says for each term, and for each declared rule, who enforces it.
+
+    `constraints` are the terms as written.
+    """
 
     policy_hash: Digest
     terms: Terms
@@ -91,7 +94,7 @@ def compile_policy(document: Json) -> Compiled:
     labels = {
         constraint.term: OPERANDS[constraint.term].label if constraint.term in OPERANDS else Label.DECLARED
         for constraint in policy.constraints
-    }
+    } | dict.fromkeys(policy.declared, Label.DECLARED)
     return Compiled(
         policy_hash,
         terms,

@@ -1,18 +1,20 @@
 """Reading an ODRL 2.2 policy in JSON-LD, as far as this system can keep it.
 
-Read is a fixed subset: one permission to `use`, with constraints that must all hold; the contexts of ODRL and of our
-profile. Everything else raises PolicyError with the name of the term, since what is not understood is not allowed.
+Read is a fixed subset: one permission to `use`, with constraints that must all hold; prohibitions, duties and
+obligations that the provider labels declared; the contexts of ODRL and of our profile. Everything else raises
+PolicyError with the name of the term, since what is not understood is not allowed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from capsule.canonical import Json
 from capsule.errors import InputError, PolicyError
 from capsule.ids import Address, AssetId
+from capsule.policy.actions import PARENTS, includes
 from capsule.policy.vocabulary import (
     ACTION,
     DECLARABLE,
@@ -24,17 +26,41 @@ from capsule.policy.vocabulary import (
     PROFILE_NAMESPACE,
 )
 
-__all__ = ["ACCOUNT_PREFIX", "ASSET_PREFIX", "MAX_CONSTRAINTS", "Constraint", "Policy", "parse_account", "parse_policy"]
+__all__ = [
+    "ACCOUNT_PREFIX",
+    "ASSET_PREFIX",
+    "MAX_CONSTRAINTS",
+    "MAX_DEPTH",
+    "Constraint",
+    "Policy",
+    "parse_account",
+    "parse_asset",
+    "parse_policy",
+]
 
 ACCOUNT_PREFIX: Final = "eip155:"
 ASSET_PREFIX: Final = "urn:dataspace:asset:"
 MAX_CONSTRAINTS: Final = 256
+MAX_DEPTH: Final = 16
 
 _TYPES: Final = ("Set", "Offer", "Agreement")
 _POLICY_MEMBERS: Final = frozenset(
-    ("@context", "@type", "uid", "profile", "assigner", "assignee", "target", "permission")
+    (
+        "@context",
+        "@type",
+        "uid",
+        "profile",
+        "assigner",
+        "assignee",
+        "target",
+        "permission",
+        "prohibition",
+        "obligation",
+        "conflict",
+    )
 )
-_PERMISSION_MEMBERS: Final = frozenset(("uid", "action", "assigner", "assignee", "target", "constraint"))
+_PERMISSION_MEMBERS: Final = frozenset(("uid", "action", "assigner", "assignee", "target", "constraint", "duty"))
+_DECLARED_MEMBERS: Final = frozenset(("uid", "action", "ds:label"))
 _CONSTRAINT_MEMBERS: Final = frozenset(("uid", "leftOperand", "operator", "rightOperand", "ds:label"))
 
 
@@ -50,7 +76,10 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy's parts. `asset`, `assigner` and `assignee` where the document names them."""
+    """A policy's parts. `asset`, `assigner` and `assignee` where the document names them.
+
+    `declared` are the rules that are the provider's word: "prohibition" and the like, and the action.
+    """
 
     type: str
     uid: str
@@ -58,6 +87,7 @@ class Policy:
     assigner: Address | None
     assignee: Address | None
     constraints: tuple[Constraint, ...]
+    declared: tuple[str, ...]
 
 
 def parse_policy(document: Json) -> Policy:
@@ -81,7 +111,17 @@ def parse_policy(document: Json) -> Policy:
     if action != ACTION:
         raise PolicyError("action", f"{action:.80} is not supported, only {ACTION}")
     constraints = _constraints(rule.get("constraint", ()))
-    if any(constraint.term.startswith("ds:") for constraint in constraints) and "profile" not in members:
+    declared = (
+        *_declared(members, "prohibition"),
+        *_declared(rule, "duty"),
+        *_declared(members, "obligation"),
+    )
+    if "conflict" in members and members["conflict"] != "prohibit":
+        raise PolicyError("conflict", "is not prohibit")
+    if "prohibition" in members and "conflict" not in members:
+        raise PolicyError("conflict", "is missing; beside a prohibition it says prohibit")
+    terms = [*(constraint.term for constraint in constraints), *(name.split()[1] for name in declared)]
+    if any(term.startswith("ds:") for term in terms) and "profile" not in members:
         raise PolicyError("profile", f"is missing, and terms of {PROFILE} are used")
     if "profile" in members and members["profile"] != PROFILE:
         raise PolicyError("profile", f"is not {PROFILE}")
@@ -92,6 +132,7 @@ def parse_policy(document: Json) -> Policy:
         assigner=_account(_agreed(members, rule, "assigner"), "assigner"),
         assignee=_account(_agreed(members, rule, "assignee"), "assignee"),
         constraints=constraints,
+        declared=declared,
     )
     if policy.type != "Set" and policy.assigner is None:
         raise PolicyError("assigner", f"is missing in an {policy.type}")
@@ -110,11 +151,57 @@ def parse_account(text: str, term: str) -> Address:
         raise PolicyError(term, str(exc)) from exc
 
 
-def _constraints(value: Json) -> tuple[Constraint, ...]:
+def parse_asset(text: str) -> AssetId:
+    """An asset as policies write it: "urn:dataspace:asset:" and its id."""
+    try:
+        return AssetId.parse(text.removeprefix(ASSET_PREFIX))
+    except InputError as exc:
+        raise PolicyError("target", f"{text:.120} is not {ASSET_PREFIX} and an asset's id") from exc
+
+
+def _declared(owner: Mapping[str, Json], name: str) -> tuple[str, ...]:
+    """Rules that nobody enforces; one that is not labelled declared is refused."""
+    if name not in owner:
+        return ()
+    value = owner[name]
     items = value if isinstance(value, list | tuple) else (value,)
-    if len(items) > MAX_CONSTRAINTS:
+    if not 0 < len(items) <= MAX_CONSTRAINTS:
+        raise PolicyError(name, f"is empty, or more than {MAX_CONSTRAINTS}")
+    found = []
+    for item in items:
+        rule = _object(item, name)
+        if rule.get("ds:label") != "declared":
+            raise PolicyError(name, 'can\'t be enforced; the provider may label it "ds:label": "declared"')
+        _refuse_unknown(rule, _DECLARED_MEMBERS)
+        action = _term(rule.get("action"), "action")
+        if action not in PARENTS:
+            raise PolicyError("action", f"{action:.80} is unknown")
+        if name == "prohibition" and includes(action, ACTION):
+            raise PolicyError(name, f"takes back the permission to {ACTION}")
+        found.append(f"{name} {action}")
+    return tuple(found)
+
+
+def _constraints(value: Json) -> tuple[Constraint, ...]:
+    constraints = tuple(_flat(value, 0))
+    if len(constraints) > MAX_CONSTRAINTS:
         raise PolicyError("constraint", f"more than {MAX_CONSTRAINTS}")
-    return tuple(_constraint(_object(item, "constraint")) for item in items)
+    return constraints
+
+
+def _flat(value: Json, depth: int) -> Iterator[Constraint]:
+    """Constraints, with those that `and` joins taken apart: they hold together either way."""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        written = _object(item, "constraint")
+        if not any(_short(name) == "and" for name in written):
+            yield _constraint(written)
+            continue
+        (parts, *more) = written.values()
+        if isinstance(parts, Mapping) and set(parts) == {"@list"}:
+            parts = parts["@list"]
+        if more or not parts or depth > MAX_DEPTH:
+            raise PolicyError("and", "is empty, too deep, or stands beside other members")
+        yield from _flat(parts, depth + 1)
 
 
 def _constraint(written: Mapping[str, Json]) -> Constraint:
@@ -188,13 +275,7 @@ def _agreed(policy: Mapping[str, Json], rule: Mapping[str, Json], name: str) -> 
 
 
 def _asset(value: Json) -> AssetId | None:
-    if value is None:
-        return None
-    text = _text(value, "target")
-    try:
-        return AssetId.parse(text.removeprefix(ASSET_PREFIX))
-    except InputError as exc:
-        raise PolicyError("target", f"{text:.120} is not {ASSET_PREFIX} and an asset's id") from exc
+    return None if value is None else parse_asset(_text(value, "target"))
 
 
 def _account(value: Json, term: str) -> Address | None:

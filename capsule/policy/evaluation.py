@@ -13,7 +13,7 @@ from enum import Enum, StrEnum
 
 from capsule.policy.actions import includes
 from capsule.policy.model import Condition, Conflict, Constraint, DutyState, Policy, Request, Rule, RuleKind, World
-from capsule.policy.values import State, Value, both, compare, exactly_one, one_of, within
+from capsule.policy.values import State, Value, belongs, both, compare, exactly_one, iri, one_of, within
 
 __all__ = [
     "Activation",
@@ -95,9 +95,9 @@ class PolicyReport:
 
 
 def evaluate(policy: Policy, request: Request, world: World, *, duties: DutyMode = DutyMode.FULFILLED) -> PolicyReport:
-    """Judges a request. What the world knows goes before what the request claims."""
-    rules = tuple(_rule(rule, request, world, duties) for rule in policy.rules if rule.kind is not RuleKind.DUTY)
-    obligations = tuple(_duty(rule, world) for rule in policy.rules_of(RuleKind.DUTY))
+    """Judges a request. What the world knows goes before what the request claims; who asks is who receives."""
+    rules = tuple(_rule(rule, request, world, duties) for rule in policy.rules if rule.kind is not RuleKind.OBLIGATION)
+    obligations = tuple(_duty(rule, world) for rule in policy.rules_of(RuleKind.OBLIGATION))
     return PolicyReport(policy, request, rules, obligations, _decide(policy.conflict, rules))
 
 
@@ -147,15 +147,16 @@ def _action(rule: Rule, request: Request, world: World) -> tuple[State | None, t
     for action in rule.actions:
         refinements = tuple(_condition(each, request, world) for each in action.refinements)
         reports.extend(refinements)
-        states.append(both((_asked(action.name, request.action), *(report.state for report in refinements))))
+        states.append(both((_asked(rule, action.name, request.action), *(report.state for report in refinements))))
     return one_of(states), tuple(reports)
 
 
-def _asked(named: str, asked: str | None) -> State:
-    """Who asks for more than the rule is about may or may not mean it."""
+def _asked(rule: Rule, named: str, asked: str | None) -> State:
+    """Who asks for more than the rule is about may or may not mean it; a declared rule binds only what is asked for."""
     if asked is not None and includes(named, asked):
         return State.SATISFIED
-    return State.UNKNOWN if asked is None or includes(asked, named) else State.UNSATISFIED
+    broader = asked is None or includes(asked, named)
+    return State.UNKNOWN if broader and not rule.declared else State.UNSATISFIED
 
 
 def _condition(condition: Condition, request: Request, world: World) -> ConditionReport:
@@ -163,6 +164,9 @@ def _condition(condition: Condition, request: Request, world: World) -> Conditio
         given = world.facts.get(condition.left) or request.claims.get(condition.left) or ()
         if condition.unit is not None:
             return ConditionReport(condition, State.UNKNOWN, given)
+        if condition.left == "recipient":
+            given = given or (() if request.assignee is None else (iri(request.assignee),))
+            return ConditionReport(condition, belongs(given, condition.operator, condition.right, world.parts), given)
         state = compare(given, condition.operator, condition.right, world.parts, world.kinds)
         return ConditionReport(condition, state, given)
     parts = tuple(_condition(each, request, world) for each in condition.parts)

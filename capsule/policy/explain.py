@@ -82,9 +82,15 @@ def explain(compiled: Compiled, facts: AccessFacts) -> tuple[TermVerdict, ...]:
         else:
             outcome = Outcome.DECLARED
             english = f"the provider declares {term}; nobody enforces it"
-            chinese = f"{term} 仅由提供方声明，系统不强制执行"
+            chinese = f"{_in_chinese(term)} 仅由提供方声明，系统不强制执行"
         verdicts.append(TermVerdict(term, label, outcome, english, chinese))
     return tuple(verdicts)
+
+
+def _in_chinese(term: str) -> str:
+    kind, _, action = term.partition(" ")
+    named = {"prohibition": "禁止", "duty": "义务", "obligation": "义务"}.get(kind)
+    return f"{named} {action}" if named and action else term
 
 
 def _verdict(known: bool, fits: bool) -> Outcome:

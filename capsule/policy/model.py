@@ -30,11 +30,12 @@ __all__ = [
 
 
 class RuleKind(StrEnum):
-    """What a rule does: allow, forbid, or oblige."""
+    """What a rule does. A DUTY is another rule's; an OBLIGATION is the policy's own."""
 
     PERMISSION = "permission"
     PROHIBITION = "prohibition"
     DUTY = "duty"
+    OBLIGATION = "obligation"
 
 
 class Conflict(StrEnum):
@@ -89,7 +90,7 @@ class Action:
 class Rule:
     """One rule. Several actions, targets or assignees: any of them.
 
-    `duties` are a permission's duties, a prohibition's remedies, a duty's consequences.
+    `duties` are a permission's duties, a prohibition's remedies, the consequences of a duty or obligation.
     """
 
     id: str
@@ -114,7 +115,7 @@ class Policy:
     rules: tuple[Rule, ...]
 
     def rules_of(self, kind: RuleKind) -> tuple[Rule, ...]:
-        """The rules of one kind; DUTY gives the policy's obligations."""
+        """The policy's own rules of one kind."""
         return tuple(rule for rule in self.rules if rule.kind is kind)
 
 

@@ -43,8 +43,13 @@ def offer(
     measurements: Sequence[Digest] = (),
     compute_by_buyer: bool | None = None,
     compute_by_custodian: bool | None = None,
+    prohibited: Sequence[str] = (),
+    obliged: Sequence[str] = (),
 ) -> Json:
-    """An Offer of `provider` for `asset`. Times in unix seconds: open from `not_before` until before `not_after`."""
+    """An Offer of `provider` for `asset`. Times in unix seconds: open from `not_before` until before `not_after`.
+
+    `prohibited` and `obliged` are actions, which are declared: nobody enforces them.
+    """
     recipients = [*map(_account, buyers), *(f"role:{role}" for role in buyer_roles)]
     constraints = [
         _one("dateTime", "gteq", None if not_before is None else _time(not_before)),
@@ -70,7 +75,7 @@ def offer(
         _one("ds:computeByCustodian", "eq", compute_by_custodian),
     ]
     target = f"{ASSET_PREFIX}{asset}"
-    return {
+    document: dict[str, Json] = {
         "@context": [ODRL_CONTEXT, {"ds": PROFILE_NAMESPACE}],
         "@type": "Offer",
         "uid": uid or f"{target}:policy",
@@ -80,6 +85,15 @@ def offer(
             {"target": target, "action": ACTION, "constraint": [each for each in constraints if each is not None]}
         ],
     }
+    if prohibited:
+        document |= {"conflict": "prohibit", "prohibition": [_declared(action) for action in prohibited]}
+    if obliged:
+        document["obligation"] = [_declared(action) for action in obliged]
+    return document
+
+
+def _declared(action: str) -> Json:
+    return {"action": action, "ds:label": "declared"}
 
 
 def _one(term: str, operator: str, value: Json) -> Json:

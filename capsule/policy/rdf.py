@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final, TypeAlias
 
@@ -28,6 +28,7 @@ RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 UNMAPPED: Final = "unmapped:"
 _RELATIVE: Final = "dataspace-relative:"
 _KEYWORDS: Final = frozenset(("@id", "@type", "@value", "@language", "@list", "@set", "@graph"))
+_SPECIAL: Final = frozenset("@_")
 _TYPES: Final = frozenset(("@type", "type"))
 _NESTING: Final = re.compile(rb"[\[(]")
 _MAX_NESTING: Final = 65_536
@@ -101,6 +102,7 @@ def read_graph(data: bytes, syntax: Syntax) -> Graph:
         raise FormatError(f"not {syntax}: {exc}") from exc
 
 
+@lru_cache(maxsize=1024)
 def short(name: str) -> str:
     """ODRL's names plain, our profile's with "ds:", all others as they are."""
     if name.startswith(ODRL_NAMESPACE):
@@ -111,16 +113,21 @@ def short(name: str) -> str:
 
 
 def _triple(quad: ox.Quad) -> tuple[str, str, Node]:
-    subject, given = quad.subject, quad.object
-    if quad.graph_name != ox.DefaultGraph():
+    subject, predicate, given, graph = quad
+    if not isinstance(graph, ox.DefaultGraph):
         raise FormatError("policy holds a named graph; write one graph")
     if isinstance(subject, ox.Triple) or isinstance(given, ox.Triple):
         raise FormatError("policy holds statements about statements")
-    for node in (subject, given):
-        if isinstance(node, ox.NamedNode) and node.value.startswith(_RELATIVE):
-            raise FormatError(f"{node.value.removeprefix(_RELATIVE + '//document/'):.80} is not a full IRI")
     name = subject.value if isinstance(subject, ox.NamedNode) else str(subject)
-    return name, short(quad.predicate.value), given
+    if isinstance(given, ox.NamedNode):
+        _check_full(given.value)
+    _check_full(name)
+    return name, short(predicate.value), given
+
+
+def _check_full(name: str) -> None:
+    if name.startswith(_RELATIVE):
+        raise FormatError(f"{name.removeprefix(_RELATIVE + '//document/'):.80} is not a full IRI")
 
 
 def _json_ld(data: bytes) -> list[ox.Quad]:
@@ -128,12 +135,13 @@ def _json_ld(data: bytes) -> list[ox.Quad]:
     context: Json = ()
     if isinstance(document, Mapping):
         context = document.get("@context", ())
-        document = {name: value for name, value in document.items() if name != "@context"}
+        nodes = {name: value for name, value in document.items() if name != "@context"}
+        document = nodes["@graph"] if set(nodes) == {"@graph"} else nodes
+        data = json.dumps(document, ensure_ascii=False).encode("utf-8")
     expected = _count(document, top=True)
-    nodes = document["@graph"] if isinstance(document, Mapping) and set(document) == {"@graph"} else document
-    framed = {"@context": [{"@vocab": UNMAPPED}, *_contexts(context)], "@graph": nodes}
-    text = json.dumps(framed, ensure_ascii=False).encode("utf-8")
-    quads = list(ox.parse(text, format=ox.RdfFormat.JSON_LD, base_iri=f"{_RELATIVE}//document/"))
+    contexts = json.dumps([{"@vocab": UNMAPPED}, *_contexts(context)], ensure_ascii=False).encode("utf-8")
+    framed = b'{"@context":%b,"@graph":%b}' % (contexts, data)
+    quads = list(ox.parse(framed, format=ox.RdfFormat.JSON_LD, base_iri=f"{_RELATIVE}//document/"))
     if len(quads) != expected:
         raise FormatError(f"JSON-LD says {expected} things of which {len(quads)} can be read; look for broken IRIs")
     return quads
@@ -167,7 +175,7 @@ def _count(value: Json, *, top: bool = False) -> int:
 
 def _count_members(members: Mapping[str, Json], *, top: bool) -> int:
     for name in members:
-        if (name.startswith("@") and name not in _KEYWORDS) or name.startswith("_:"):
+        if name[:1] in _SPECIAL and name not in _KEYWORDS:
             raise FormatError(f"JSON-LD: {name:.80} is not supported here")
     if "@set" in members:
         return _count(members["@set"], top=top)

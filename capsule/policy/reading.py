@@ -42,10 +42,15 @@ CLAIMS: Final = frozenset(("purpose", "recipient", "product", "spatial", "indust
 _TYPE: Final = RDF + "type"
 _TYPES: Final = ("Set", "Offer", "Agreement")
 _RULES: Final = MappingProxyType(
-    {"permission": RuleKind.PERMISSION, "prohibition": RuleKind.PROHIBITION, "obligation": RuleKind.DUTY}
+    {"permission": RuleKind.PERMISSION, "prohibition": RuleKind.PROHIBITION, "obligation": RuleKind.OBLIGATION}
 )
 _AFTER: Final = MappingProxyType(
-    {RuleKind.PERMISSION: "duty", RuleKind.PROHIBITION: "remedy", RuleKind.DUTY: "consequence"}
+    {
+        RuleKind.PERMISSION: "duty",
+        RuleKind.PROHIBITION: "remedy",
+        RuleKind.DUTY: "consequence",
+        RuleKind.OBLIGATION: "consequence",
+    }
 )
 _SHARED: Final = ("action", "target", "assigner", "assignee")
 _LOGICAL: Final = ("and", "or", "xone")
@@ -207,7 +212,7 @@ class _PolicyReader(_Reader):
             raise PolicyError(_AFTER[kind], f"is nested deeper than {MAX_DEPTH}")
         self._spend(_AFTER[kind])
         statements = self._node(subject, (*_SHARED, "constraint", "ds:label", _AFTER[kind]), kind)
-        self._typed(statements, (kind.value.capitalize(), "Rule"))
+        self._typed(statements, ("Duty" if _AFTER[kind] == "consequence" else kind.capitalize(), "Rule"))
         for name in shared:
             if name in statements and set(statements[name]) != set(shared[name]):
                 raise PolicyError(name, f"differs between the policy and its {kind}")
@@ -389,7 +394,7 @@ _SAID_ELSEWHERE: Final = frozenset(("leftOperand", "rightOperand", "source", "ui
 
 def _check_parties(policy: Policy) -> None:
     for rule in policy.rules:
-        if rule.kind is RuleKind.DUTY:
+        if rule.kind is RuleKind.OBLIGATION:
             continue
         if policy.type != "Set" and not rule.assigners:
             raise PolicyError("assigner", f"is missing in an {policy.type}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, datetime
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -19,11 +19,14 @@ __all__ = [
     "Kind",
     "State",
     "Value",
+    "belongs",
     "both",
     "compare",
     "exactly_one",
     "iri",
+    "lexical",
     "literal",
+    "moment",
     "one_of",
     "opposite",
     "within",
@@ -79,6 +82,11 @@ def iri(text: str) -> Value:
     return Value(Kind.NAME, text)
 
 
+def moment(seconds: int) -> Value:
+    """A time in unix seconds."""
+    return Value(Kind.TIME, lexical(Kind.TIME, Decimal(seconds))[0], Decimal(seconds))
+
+
 def literal(text: str, datatype: str) -> Value:
     """A literal by the full IRI of its datatype."""
     name = datatype.removeprefix(XSD) if datatype.startswith(XSD) else ""
@@ -89,6 +97,19 @@ def literal(text: str, datatype: str) -> Value:
     kind, read = _READERS[name]
     measure = read(text)
     return Value(Kind.OTHER, text) if measure is None else Value(kind, text, measure)
+
+
+def lexical(kind: Kind, measure: Decimal) -> tuple[str, str]:
+    """How a number, time or duration is written, and the name of its xsd datatype."""
+    whole = measure.to_integral_value(ROUND_FLOOR)
+    fraction = f"{measure - whole:f}"[1:] if measure != whole else ""
+    if kind is Kind.DURATION:
+        days, rest = divmod(int(whole), 86_400)
+        return (f"PT{int(whole)}{fraction}S" if rest or fraction or not days else f"P{days}D"), "duration"
+    if kind is Kind.TIME:
+        moment = datetime.fromtimestamp(int(whole), UTC).isoformat().removesuffix("+00:00")
+        return f"{moment}{fraction}Z", "dateTime"
+    return (f"{measure:f}", "decimal") if fraction else (f"{int(whole)}", "integer")
 
 
 def compare(
@@ -114,6 +135,19 @@ def compare(
     if operator in {"eq", "isAnyOf"}:
         return among
     return opposite(among) if operator in {"neq", "isNoneOf"} else State.UNKNOWN
+
+
+def belongs(
+    given: Sequence[Value], operator: str, right: Sequence[Value], parts: Mapping[str, frozenset[str]]
+) -> State:
+    """`compare` for parties: one that is part of a named collection, or holds a named role, counts as named."""
+    if operator not in {"eq", "neq", "isAnyOf", "isNoneOf"} or not given:
+        return compare(given, operator, right, parts, {})
+    held = _all(
+        State.SATISFIED if any(within(one.text, other.text, parts) for other in right) else State.UNSATISFIED
+        for one in given
+    )
+    return held if operator in {"eq", "isAnyOf"} else opposite(held)
 
 
 def within(member: str, collection: str, parts: Mapping[str, frozenset[str]]) -> bool:
