@@ -1,4 +1,4 @@
-"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor|serve|mqtt FOLDER [BROKER]."""
+"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor|serve|fork|mqtt FOLDER [URL]."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway.broker import Broker
 from gateway.errors import StoreError
 from gateway.gateway import Gateway
 from gateway.mqtt import Subscriber
-from gateway.server import serve
+from gateway.server import collect_seldom, serve
 from gateway.service import build_app
 from gateway.settings import GatewaySettings
 from tests.capsule.frames import Device
@@ -53,7 +53,30 @@ def open_gateway(folder: Path, ledger: Ledger) -> Gateway:
     return Gateway.open(folder / "gateway", ledger, GATEWAY_SIGNER, clock=Clock(), settings=settings)
 
 
+def fork(folder: Path) -> None:
+    """Prints a port; for each line it reads, a new process of its own, whose id it prints, serves there until it is
+    killed. A start costs no imports that way, and who connects between two of them waits for the next.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    collect_seldom()  # now, rather than in each of them
+    for _ in sys.stdin:
+        if not (child := os.fork()):
+            print(os.getpid(), flush=True)
+            with (
+                EmbeddedChain.open(folder / "chain", clock=Clock()) as chain,
+                open_gateway(folder, open_ledger(chain, folder)) as gateway,
+            ):
+                serve(build_app(gateway, ""), "127.0.0.1", 0, gateway.settings, sockets=[listener])
+            os._exit(0)
+        os.waitpid(child, 0)
+        print("ended", flush=True)
+
+
 def main(what: str, folder: Path) -> None:
+    if what == "fork":
+        fork(folder)
+        return
     with EmbeddedChain.open(folder / "chain", clock=Clock()) as chain:
         seen = DyingChain(chain) if what == "anchor" else chain
         with open_gateway(folder, open_ledger(seen, folder)) as gateway:

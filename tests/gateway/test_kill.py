@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
+from capsule.batch import BatchDocument
+from capsule.frame import Row
 from capsule.frame_receipt import SignedFrameReceipt
+from capsule.ids import DeviceId
 from capsule.source import verify_source
 from contracts.embedded import EmbeddedChain
 from contracts.events import BatchAnchored
+from gateway.agent import Agent
+from gateway.door import HttpDoor
+from gateway.errors import PeerAnswerError, PeerUnreachableError
 from gateway.gateway import Gateway
 from gateway.station import simulate_station, write_readings
 from tests.capsule.frames import Device, some_rows
@@ -29,24 +39,31 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A chain with a gateway and a device, closed, for a child to open."""
+    """A chain with a gateway and three devices, closed, for a child to open."""
     with embedded_space(tmp_path / "chain") as space:
         ledger = space.gateway_ledger()
-        device = space.enrol()
+        devices = [space.enrol() for _ in range(3)]
         assert ledger.account is not None
         known = {
             "directory": str(ledger.pin.directory),
             "account": ledger.account.private_key.hex(),
-            "device": str(device.id),
+            "device": str(devices[0].id),
+            "devices": [str(device.id) for device in devices],
         }
     (tmp_path / "space.json").write_text(json.dumps(known))
     return tmp_path
 
 
 def device_of(folder: Path) -> Device:
-    device = Device()
-    device.id = type(device.id).parse(json.loads((folder / "space.json").read_text())["device"])
-    return device
+    return devices_of(folder)[0]
+
+
+def devices_of(folder: Path) -> list[Device]:
+    devices = []
+    for name in json.loads((folder / "space.json").read_text())["devices"]:
+        devices.append(Device())
+        devices[-1].id = DeviceId.parse(name)
+    return devices
 
 
 @contextmanager
@@ -69,38 +86,92 @@ def anchors_on_chain(gateway: Gateway, folder: Path) -> list[int]:
     return [event.number for event in events if isinstance(event, BatchAnchored)]
 
 
-def test_nothing_receipted_is_lost_when_ingest_is_killed(folder: Path) -> None:
-    frames = device_of(folder).frames(200, rows=1)
-    (folder / "frames").write_text("\n".join(frame.hex() for frame in frames))
-    chance = random.Random(20)
-    answered: dict[bytes, SignedFrameReceipt] = {}
-    for _ in range(3):
-        process = child("ingest", folder)
-        assert process.stdout is not None
-        wanted = chance.randrange(20, 60)
-        lines = [process.stdout.readline() for _ in range(wanted)]
-        time.sleep(chance.random() / 50)
-        process.kill()
-        lines += process.stdout.read().splitlines(keepends=True)
-        process.wait()
-        process.stdout.close()
-        for line in lines:
-            if line.endswith("}\n"):
-                receipt = SignedFrameReceipt.from_bytes(line.encode())
-                assert answered.setdefault(receipt.receipt.frame, receipt) == receipt
-    assert len(answered) >= 20
+class Delivering(threading.Thread):
+    """A device that reads a row at a time, sends it over HTTP, and tries again as long as there are `turns`."""
+
+    def __init__(self, folder: Path, gateway: Gateway, device: Device, url: str, turns: threading.Event) -> None:
+        super().__init__()
+        keys = {gateway.account: gateway.public_key}
+        self.device = device
+        self.rows: list[Row] = []
+        self.answers = 0
+        path = folder / f"{device.id}.db"
+        self.agent = Agent(path, device.id, device.signer, gateways=keys, domain=gateway.domain, rows_per_frame=1)
+        self.failed: Exception | None = None
+        self._url = url
+        self._turns = turns
+
+    def run(self) -> None:
+        with httpx.Client(timeout=5) as client:
+            door = HttpDoor(self._url, client)
+            while not self._turns.is_set() or self.agent.queued:
+                if not self.agent.queued:
+                    self.rows += (rows := some_rows(len(self.rows), 20))
+                    self.agent.submit(rows)
+                try:
+                    self.answers += self.agent.deliver(door, most=1)
+                except PeerUnreachableError:
+                    time.sleep(0.01)
+                except PeerAnswerError as exc:
+                    self.failed = exc
+                    return
+
+
+def test_a_gateway_killed_50_times_keeps_each_receipted_frame_once_and_anchors_it_once(folder: Path) -> None:
+    kills, chance, enough = 50, random.Random(9), threading.Event()
+    settings = {"BATCH_FRAMES": "5", "ANCHOR_POLL_SECONDS": "0.01"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.gateway.child", "fork", str(folder)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **{f"DATASPACE_GATEWAY_{name}": value for name, value in settings.items()}},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    url = f"http://127.0.0.1:{int(process.stdout.readline())}"
     with reopened(folder) as gateway:
-        kept = gateway.status().frames
-        assert kept >= len(answered)
-        for frame in frames[:kept]:
-            receipt, new = gateway.take(frame)
-            assert not new
-            assert answered.get(receipt.receipt.frame, receipt) == receipt
-        for frame in frames[kept:]:
-            assert gateway.take(frame)[1]
-        assert gateway.status().incidents == 0
+        sending = [Delivering(folder, gateway, device, url, enough) for device in devices_of(folder)]
+    for one in sending:
+        one.start()
+    for at in range(kills + 1):
+        print(file=process.stdin, flush=True)
+        running = int(process.stdout.readline())
+        if at == kills:  # the last one takes what is queued, and is told to stop
+            enough.set()
+            for one in sending:
+                one.join(30)
+        else:
+            if at % 5:  # in the midst of its work; else while it opens
+                wanted = sum(one.answers for one in sending) + chance.randrange(1, 8)
+                until = time.monotonic() + 5
+                while sum(one.answers for one in sending) < wanted and time.monotonic() < until:
+                    time.sleep(0.002)
+            time.sleep(chance.uniform(0, 0.2 if at % 5 == 0 else 0.02))
+        os.kill(running, signal.SIGTERM if at == kills else signal.SIGKILL)
+        assert process.stdout.readline() == "ended\n"
+    process.communicate()
+    assert [(one.is_alive(), one.failed) for one in sending] == 3 * [(False, None)]
+    with reopened(folder) as gateway:
         gateway.anchor_all()
-        assert anchors_on_chain(gateway, folder) == [1]
+        assert gateway.status().incidents == 0
+        assert gateway.status().frames == sum(one.agent.sequence for one in sending)
+        batches = [BatchDocument.from_bytes(gateway.batch_document(number)).batch for number in
+                   range(1, gateway.status().batches + 1)]  # fmt: skip
+        assert anchors_on_chain(gateway, folder) == [batch.number for batch in batches]
+        assert sum(batch.size for batch in batches) == gateway.status().frames
+        for one in sending:
+            receipts = one.agent.receipts()
+            one.agent.close()
+            assert [receipt.receipt.sequence for receipt in receipts] == list(range(1, len(one.rows) + 1))
+            for receipt in receipts:
+                assert gateway.take(gateway.evidence(receipt.receipt.frame)) == (receipt, False)
+            container = io.BytesIO()
+            export = gateway.export(one.device.id, container)
+            container.seek(0)
+            table = verify_source(container, {one.device.id: one.device.key}, export.anchors)
+            assert list(table.rows) == one.rows
 
 
 def test_a_killed_agent_goes_on_where_it_was(folder: Path) -> None:
