@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -21,6 +20,7 @@ from audit.errors import FinalityError, RequestError
 from audit.index import Index, Summary
 from audit.proof import HeadsProof, prove_heads
 from audit.reconcile import FinalEvent, FollowEvent, Link, Local, advance, finalize
+from audit.store import Where
 from capsule.ids import Address, Digest
 from contracts.chain import Block, RawLog
 from contracts.errors import ChainIntegrityError, ChainRefusedError
@@ -168,38 +168,29 @@ class Follower:
 
 def rebuild(
     ledger: Ledger,
-    path: Path,
+    where: Where,
     *,
     afresh: bool = False,
     range_blocks: int = _RANGE_BLOCKS,
     last_block: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
-    """Brings the index at `path` up to the ledger's final block, from nothing or from where it stands.
+    """Brings the index up to the ledger's final block, from nothing or from where it stands.
 
     `afresh` builds beside the old index and takes its place only when it is whole. `last_block` stops before the final
     block; an index that is past it stays as it is.
     """
-    target = path.with_name(f"{path.name}.new") if afresh else path
-    if afresh:
-        _remove(target)
-    index = Index.open(target)
+    index = Index.open(where, beside=afresh)
     try:
         for step in Follower(ledger, index, range_blocks).catch_up(last_block):
             if progress is not None:
                 progress(step)
         summary = index.summary()
+        if afresh:
+            index.take_place()
     finally:
         index.close()
-    if afresh:
-        _remove(path)
-        target.rename(path)
     return summary
-
-
-def _remove(path: Path) -> None:
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        path.with_name(name).unlink(missing_ok=True)
 
 
 def _link(block: Block) -> Link:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from audit.entries import Claim, Entry, Identity, Tip
@@ -20,7 +20,7 @@ from audit.notation import claim_from_json, claim_json, identity_from_json, iden
 from audit.picture import State
 from audit.proof import HeadsProof, heads_proof_from_json, heads_proof_json
 from audit.record import body
-from audit.store import LogRow, Store
+from audit.store import LogRow, Store, Where
 from capsule import canonical
 from capsule.canonical import Json
 from capsule.errors import FormatError, InputError
@@ -61,12 +61,19 @@ class Index:
             raise StoreError("the index is damaged: its facts do not read; rebuild it") from exc
 
     @classmethod
-    def open(cls, path: Path | None) -> Index:
-        """The index in a database file, made where there is none; in memory for None. Raises StoreError."""
-        return cls(Store(path))
+    def open(cls, where: Where, *, beside: bool = False) -> Index:
+        """The index in a file, in a PostgreSQL database (its URL) or in memory (None), made where there is none.
+
+        `beside`: an empty one, that stands in its place after `take_place`. Raises StoreError.
+        """
+        return cls(Store(where, beside=beside))
 
     def close(self) -> None:
         self._store.close()
+
+    def take_place(self) -> None:
+        """Takes the place of the index that this one was opened beside, and closes it."""
+        self._store.take_place()
 
     @property
     def identity(self) -> Identity:
@@ -116,14 +123,15 @@ class Index:
         """Events in chain order, read again from the raw logs. Raises StoreError for a row that does not read."""
         addresses = self.identity.contracts
         decoder = EventDecoder({address: name for name, address in addresses.items()})
-        for row in self._store.logs(last_block):
-            try:
-                event = decoder.decode(_log(row, addresses[row.contract]))
-            except (ChainIntegrityError, InputError, KeyError) as exc:
-                raise StoreError(f"the index is damaged at block {row.block_number}, log {row.log_index}") from exc
-            if not isinstance(event, SequencedEvent) or body(event).decode() != row.body:
-                raise StoreError(f"the index was changed at block {row.block_number}, log {row.log_index}")
-            yield Entry(row.contract, event, row.time)
+        with closing(self._store.logs(last_block)) as rows:
+            for row in rows:
+                try:
+                    event = decoder.decode(_log(row, addresses[row.contract]))
+                except (ChainIntegrityError, InputError, KeyError) as exc:
+                    raise StoreError(f"the index is damaged at block {row.block_number}, log {row.log_index}") from exc
+                if not isinstance(event, SequencedEvent) or body(event).decode() != row.body:
+                    raise StoreError(f"the index was changed at block {row.block_number}, log {row.log_index}")
+                yield Entry(row.contract, event, row.time)
 
     def state(self, *claims: Claim) -> State:
         """The state at the tip, with the endpoint's claim and these."""

@@ -1,41 +1,47 @@
-"""Rows of the index, and the database they stand in: SQLModel on SQLite.
+"""Rows of the index, and the database they stand in: SQLModel on SQLite or PostgreSQL.
 
 Invariant: logs and the tip that covers them are written in one transaction, so that whatever moment a process dies at,
-the index holds exactly the events up to its tip. Rows are never changed.
+the index holds exactly the events up to its tip. Rows are never changed. An index that is built `beside` another takes
+its place in one step, or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, LargeBinary, event, func, insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import BigInteger, Engine, LargeBinary, event, func, insert, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select
 
 from audit.errors import StoreError
 
-__all__ = ["LogRow", "Store"]
+__all__ = ["LogRow", "Store", "Where"]
+
+Where = Path | str | None
+"""A SQLite file, a PostgreSQL URL, or None: in memory."""
 
 _CHUNK_ROWS: Final = 2_000
+_BESIDE: Final = "audit_new"
 
 
 class LogRow(SQLModel, table=True):
     """One event: the raw log as the chain holds it, and what was read from it. Ids and hashes are 0x hex."""
 
     __tablename__ = "audit_logs"
-    block_number: int = Field(primary_key=True)
-    log_index: int = Field(primary_key=True)
+    block_number: int = Field(primary_key=True, sa_type=BigInteger)
+    log_index: int = Field(primary_key=True, sa_type=BigInteger)
     block_hash: str
-    time: int
+    time: int = Field(sa_type=BigInteger)
     transaction_hash: str
     contract: str = Field(index=True)
     event: str
-    seq: int
+    seq: int = Field(sa_type=BigInteger)
     subject: str = Field(index=True)
-    subject_seq: int
+    subject_seq: int = Field(sa_type=BigInteger)
     topics: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     body: str
@@ -52,16 +58,36 @@ class FactRow(SQLModel, table=True):
 class Store:
     """The database of one index. Raises StoreError for whatever the database refuses."""
 
-    def __init__(self, path: Path | None) -> None:
-        """`path` None: in memory."""
-        self._engine = _engine(path)
+    def __init__(self, where: Where, *, beside: bool = False) -> None:
+        """`beside`: an empty index beside the one at `where`, until `take_place`."""
+        self._where = where
+        self._beside = beside
         try:
+            self._engine = _engine(where, beside)
             SQLModel.metadata.create_all(self._engine, tables=[_table(LogRow), _table(FactRow)])
         except SQLAlchemyError as exc:
-            raise StoreError(f"the index at {path} can't be opened: {exc}") from exc
+            raise StoreError(f"the index {_named(where)} can't be opened: {exc}") from exc
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def take_place(self) -> None:
+        """Puts an index that was built beside another in its place, and closes it."""
+        if not self._beside:
+            raise StoreError("only an index that was built beside another can take its place")
+        if isinstance(self._where, Path):
+            self._engine.dispose()
+            _remove(self._where)
+            _new(self._where).rename(self._where)
+        elif self._where is not None:
+            try:
+                with self._engine.begin() as connection:
+                    for name in (LogRow.__tablename__, FactRow.__tablename__):
+                        connection.execute(text(f"DROP TABLE IF EXISTS public.{name}"))
+                        connection.execute(text(f"ALTER TABLE {_BESIDE}.{name} SET SCHEMA public"))
+            except SQLAlchemyError as exc:
+                raise StoreError(f"the new index can't take the old one's place: {exc}") from exc
+            self._engine.dispose()
 
     def facts(self) -> dict[str, str]:
         """All facts by name."""
@@ -82,14 +108,17 @@ class Store:
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be written: {exc}") from exc
 
-    def logs(self, last_block: int | None = None) -> Iterator[LogRow]:
+    def logs(self, last_block: int | None = None) -> Generator[LogRow, None, None]:
         """Rows in chain order, up to a block."""
         query = select(LogRow).order_by(col(LogRow.block_number), col(LogRow.log_index))
         if last_block is not None:
             query = query.where(LogRow.block_number <= last_block)
         try:
-            with Session(self._engine) as session:
-                yield from session.exec(query.execution_options(yield_per=_CHUNK_ROWS))
+            with (
+                Session(self._engine) as session,
+                closing(session.exec(query.execution_options(yield_per=_CHUNK_ROWS))) as rows,
+            ):
+                yield from rows
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be read: {exc}") from exc
 
@@ -106,9 +135,19 @@ def _table(model: type[SQLModel]) -> Any:
     return model.__table__  # type: ignore[attr-defined]
 
 
-def _engine(path: Path | None) -> Engine:
-    if path is None:
+def _named(where: Where) -> str:
+    """A URL may hold a password: it is never shown."""
+    return "in the given database" if isinstance(where, str) else f"at {where}"
+
+
+def _engine(where: Where, beside: bool) -> Engine:
+    if isinstance(where, str):
+        return _postgresql(where, beside)
+    if where is None:
         return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    path = _new(where) if beside else where
+    if beside:
+        _remove(path)
     engine = create_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
@@ -117,3 +156,31 @@ def _engine(path: Path | None) -> Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return engine
+
+
+def _postgresql(url: str, beside: bool) -> Engine:
+    try:
+        read = make_url(url)
+    except (ArgumentError, ValueError) as exc:
+        raise StoreError("the index's database is no URL; give postgresql://USER@HOST/DATABASE") from exc
+    if read.get_backend_name() != "postgresql":
+        raise StoreError("an index stands in a file or in PostgreSQL; give postgresql://USER@HOST/DATABASE")
+    try:
+        engine = create_engine(read.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except ModuleNotFoundError as exc:
+        raise StoreError("PostgreSQL needs its driver: install dataspace[postgres]") from exc
+    if not beside:
+        return engine
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP SCHEMA IF EXISTS {_BESIDE} CASCADE"))
+        connection.execute(text(f"CREATE SCHEMA {_BESIDE}"))
+    return engine.execution_options(schema_translate_map={None: _BESIDE})
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _remove(path: Path) -> None:
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)

@@ -34,6 +34,14 @@ __all__ = ["app", "findings_table"]
 app = typer.Typer(no_args_is_help=True, help="The regulator's service: rebuild, check, prove.")
 
 DEFAULT_HOME = Path(".dataspace")
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        envvar="DATASPACE_AUDIT_DATABASE",
+        show_envvar=False,
+        help="Index in PostgreSQL: postgresql://USER@HOST/DATABASE. Else audit.db in the home.",
+    ),
+]
 DOCUMENTS_HELP = "Folder with documents as KIND/HASH; what is missing there is asked of the endpoints on chain."
 
 
@@ -43,6 +51,7 @@ def rebuild(
     block: Annotated[
         int | None, typer.Option(min=0, help="Stop at this block, to sign one checkpoint together.")
     ] = None,
+    database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,14 +59,14 @@ def rebuild(
     with told(), Home(home), _ledger(home) as ledger, progress("events") as advance:
         summary = rebuild_index(
             ledger,
-            home / "audit.db",
+            _where(home, database),
             afresh=afresh,
             last_block=block,
             progress=lambda step: advance(step.block, step.final),
         )
         show(
             {
-                "index": str(home / "audit.db"),
+                "index": "database" if database else str(home / "audit.db"),
                 "events": summary.events,
                 "block": summary.tip.number,
                 "digest": str(summary.digest),
@@ -70,11 +79,12 @@ def rebuild(
 def trail(
     kind: Annotated[str, typer.Argument(help="asset, request, grant, use, device or participant.")],
     identifier: Annotated[str, typer.Argument(help="Its id; an organisation's account or code.")],
+    database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """All events of one subject, in order."""
-    with told(), Home(home), closing(_index(home)) as index:
+    with told(), Home(home), closing(_index(home, database)) as index:
         found = read_trail(index, subject(kind, identifier))
 
         def table() -> None:
@@ -92,11 +102,12 @@ def verify(
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint.")] = None,
     trust: Annotated[Path | None, typer.Option(help="Keys and validators that count.")] = None,
     allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
+    database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Check every rule. Exit status 1 when there are findings."""
-    with told(), Home(home), closing(_index(home)) as index, httpx.Client() as client:
+    with told(), Home(home), closing(_index(home, database)) as index, httpx.Client() as client:
         report = verify_index(
             index,
             _documents(index, documents, client, allow_private),
@@ -116,12 +127,13 @@ def verify(
 @app.command("checkpoint")
 def checkpoint_command(
     file: Annotated[Path, typer.Option("--out", help="Checkpoint file; signed again when it is there.")],
+    database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sign the heads that this home's own index has; or add a signature to a checkpoint that says the same."""
-    with told(), open_home(home, passphrase(passphrase_file)) as opened, closing(_index(home)) as index:
+    with told(), open_home(home, passphrase(passphrase_file)) as opened, closing(_index(home, database)) as index:
         existing = read_checkpoint(file.read_bytes()) if file.exists() else None
         own = build_checkpoint(index)
         if existing is not None and existing.checkpoint != own:
@@ -147,11 +159,12 @@ def checkpoint_command(
 @app.command("trust")
 def trust_command(
     file: Annotated[Path, typer.Option("--out", help="Trust file to write.")],
+    database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Draft a trust file from the chain's keys and validators. Compare it outside the chain before you rely on it."""
-    with told(), Home(home), closing(_index(home)) as index:
+    with told(), Home(home), closing(_index(home, database)) as index:
         trust = trust_from_ledger(index.state(), None if index.proof is None else index.proof.header)
         write_whole(file, trust.to_bytes(), mode=0o644)
         keys = {str(who): key.key.hex() for who, key in trust.keys.items()}
@@ -175,6 +188,7 @@ def bundle(
     ] = None,
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
     allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
+    database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -183,7 +197,7 @@ def bundle(
         (kind, value) for kind, value in (("asset", asset), ("grant", grant), ("use", use), ("device", device)) if value
     ]
     with told(), Home(home), ExitStack() as stack:
-        index, client = stack.enter_context(closing(_index(home))), stack.enter_context(httpx.Client())
+        index, client = stack.enter_context(closing(_index(home, database))), stack.enter_context(httpx.Client())
         if len(given) != 1:
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
         content = build_bundle(
@@ -232,11 +246,15 @@ def _ledger(home: Path) -> Iterator[Ledger]:
         yield open_ledger(settings, chain, None)
 
 
-def _index(home: Path) -> Index:
+def _where(home: Path, database: str) -> Path | str:
+    return database or home / "audit.db"
+
+
+def _index(home: Path, database: str) -> Index:
     path = home / "audit.db"
-    if not path.exists():
+    if not database and not path.exists():
         raise RequestError(f"there is no index at {path}; run 'dataspace audit rebuild' first")
-    return Index.open(path)
+    return Index.open(_where(home, database))
 
 
 def _documents(index: Index, folder: Path | None, client: httpx.Client, allow_private: bool) -> Documents:
