@@ -671,6 +671,7 @@ def wrong_one(own: Space, before: Offered, opening: OpeningId) -> None:
         block=1,
         decided_at=own.clock(),
         salt=bytes(32),
+        log_head=member.node.context.store.log_head(),
     )
     signed = sign_decision(decision, member.node.context.keystore.signer, member.ledger.domain)
     member.node.context.store.put_document("decision", decision.hash, signed.to_json())

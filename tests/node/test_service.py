@@ -42,6 +42,11 @@ OPEN = {
     ("GET", "/v1/capsules/{root}"),
     ("GET", "/v1/documents/capsule/{root}"),
     ("GET", "/v1/documents/{kind}/{digest}"),
+    ("GET", "/v1/documents/log-segment/{root}"),
+    ("GET", "/v1/log/entries"),
+    ("GET", "/v1/log/head"),
+    ("GET", "/v1/log/proof/consistency"),
+    ("GET", "/v1/log/proof/inclusion"),
 }
 ID = str(Digest(bytes(range(32))))
 
