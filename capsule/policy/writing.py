@@ -91,8 +91,8 @@ def _permission(box: Box, target: str | None) -> Json:
         permission["target"] = target
     actions = _allowed(bounds.pop("action", None))
     if actions is not None:
-        kept = outermost(frozenset(actions))
-        permission["action"] = kept[0] if len(kept) == 1 else list(kept)
+        kept = _names(outermost(frozenset(actions)))
+        permission["action"] = kept[0] if len(kept) == 1 else kept
     constraints: list[Json] = [each for term, bound in bounds.items() for each in _constraints(term, bound)]
     duties: list[Json] = []
     for extra in sorted(box.extras, key=repr):
@@ -108,6 +108,11 @@ def _permission(box: Box, target: str | None) -> Json:
     return permission
 
 
+def _names(actions: Iterable[str]) -> list[str]:
+    """W3C's context has no short name for one of its actions."""
+    return [f"odrl:{name}" if name == "synchronize" else name for name in actions]
+
+
 def _allowed(bound: Bound | None) -> tuple[str, ...] | None:
     if bound is None or isinstance(bound, Span) or bound.allowed is None:
         return None
@@ -119,7 +124,7 @@ def _rule(rule: Rule) -> Json:
         raise PolicyError(str(rule.kind), "with refinements, remedies or consequences can't be written into a meet")
     members: dict[str, Json] = {}
     for name, values in (
-        ("action", [action.name for action in rule.actions]),
+        ("action", _names([action.name for action in rule.actions])),
         ("target", list(rule.targets)),
         ("assignee", list(rule.assignees)),
         ("constraint", [_condition(each) for each in rule.constraints]),
