@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, Engine, LargeBinary, event, func, insert, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -28,8 +28,26 @@ _CHUNK_ROWS: Final = 2_000
 _BESIDE: Final = "audit_new"
 
 
-class LogRow(SQLModel, table=True):
+class LogRow(NamedTuple):
     """One event: the raw log as the chain holds it, and what was read from it. Ids and hashes are 0x hex."""
+
+    block_number: int
+    log_index: int
+    block_hash: str
+    time: int
+    transaction_hash: str
+    contract: str
+    event: str
+    seq: int
+    subject: str
+    subject_seq: int
+    topics: bytes
+    data: bytes
+    body: str
+
+
+class LogTable(SQLModel, table=True):
+    """The table of `LogRow`, with the same columns; rows go in and come out by thousands, so they are no models."""
 
     __tablename__ = "audit_logs"
     block_number: int = Field(primary_key=True, sa_type=BigInteger)
@@ -64,7 +82,7 @@ class Store:
         self._beside = beside
         try:
             self._engine = _engine(where, beside)
-            SQLModel.metadata.create_all(self._engine, tables=[_table(LogRow), _table(FactRow)])
+            SQLModel.metadata.create_all(self._engine, tables=[_table(LogTable), _table(FactRow)])
         except SQLAlchemyError as exc:
             raise StoreError(f"the index {_named(where)} can't be opened: {exc}") from exc
 
@@ -82,7 +100,7 @@ class Store:
         elif self._where is not None:
             try:
                 with self._engine.begin() as connection:
-                    for name in (LogRow.__tablename__, FactRow.__tablename__):
+                    for name in (LogTable.__tablename__, FactRow.__tablename__):
                         connection.execute(text(f"DROP TABLE IF EXISTS public.{name}"))
                         connection.execute(text(f"ALTER TABLE {_BESIDE}.{name} SET SCHEMA public"))
             except SQLAlchemyError as exc:
@@ -102,23 +120,39 @@ class Store:
         try:
             with Session(self._engine) as session, session.begin():
                 if rows:
-                    session.execute(insert(LogRow), [row.model_dump() for row in rows])
+                    self._insert(session, rows)
                 session.exec(delete(FactRow).where(col(FactRow.name).in_(facts)))
                 session.add_all(FactRow(name=name, value=value) for name, value in facts.items())
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be written: {exc}") from exc
 
+    def _insert(self, session: Session, rows: Sequence[LogRow]) -> None:
+        if not isinstance(self._where, str):
+            session.connection().execute(insert(_table(LogTable)), [row._asdict() for row in rows])
+            return
+        schema = _BESIDE if self._beside else "public"
+        statement = f"COPY {schema}.{LogTable.__tablename__} ({', '.join(LogRow._fields)}) FROM STDIN"
+        connection: Any = session.connection().connection.driver_connection
+        try:
+            with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except connection.Error as exc:
+            raise StoreError(f"the index can't be written: {exc}") from exc
+
     def logs(self, last_block: int | None = None) -> Generator[LogRow, None, None]:
         """Rows in chain order, up to a block."""
-        query = select(LogRow).order_by(col(LogRow.block_number), col(LogRow.log_index))
+        table = _table(LogTable)
+        query = table.select().order_by(table.c.block_number, table.c.log_index)
         if last_block is not None:
-            query = query.where(LogRow.block_number <= last_block)
+            query = query.where(table.c.block_number <= last_block)
         try:
             with (
                 Session(self._engine) as session,
-                closing(session.exec(query.execution_options(yield_per=_CHUNK_ROWS))) as rows,
+                closing(session.connection().execute(query, execution_options={"yield_per": _CHUNK_ROWS})) as rows,
             ):
-                yield from rows
+                for row in rows:
+                    yield LogRow(*row)
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be read: {exc}") from exc
 
@@ -126,7 +160,7 @@ class Store:
         """Number of logs."""
         try:
             with Session(self._engine) as session:
-                return session.exec(select(func.count()).select_from(LogRow)).one()
+                return session.exec(select(func.count()).select_from(LogTable)).one()
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be read: {exc}") from exc
 

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -105,6 +106,20 @@ def test_rebuild_afresh_that_fails_leaves_the_old_index(server: Postgres, ledger
 
     with pytest.raises(KeyboardInterrupt):
         rebuild(ledger, url, afresh=True, range_blocks=2, progress=stop)
+    index = Index.open(url)
+    assert index.summary() == whole
+    index.close()
+
+
+def test_event_that_stands_already_is_refused_whole(server: Postgres, ledger: Ledger, whole: Summary) -> None:
+    url = server.database()
+    rebuild(ledger, url)
+    index = Index.open(url)
+    entries = list(index.entries())
+
+    with pytest.raises(StoreError, match="can't be written"):
+        index.append(entries[:2], replace(whole.tip, number=whole.tip.number + 1))
+    index.close()
     index = Index.open(url)
     assert index.summary() == whole
     index.close()
