@@ -54,10 +54,10 @@ _MAX_DOCUMENTS: Final = 1_000_000
 _ALWAYS: Final = ("Directory", "Participants")
 _INVOLVED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "asset": ("Assets", "Access", "Devices"),
-        "request": ("Assets", "Access", "Devices"),
-        "grant": ("Assets", "Access", "Devices"),
-        "use": ("Assets", "Access", "Devices"),
+        "asset": ("Assets", "Access", "Devices", "OperationLog"),
+        "request": ("Assets", "Access", "Devices", "OperationLog"),
+        "grant": ("Assets", "Access", "Devices", "OperationLog"),
+        "use": ("Assets", "Access", "Devices", "OperationLog"),
         "device": ("Devices",),
         "participant": ("Assets", "Access", "Devices", "OperationLog"),
     }

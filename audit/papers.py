@@ -28,9 +28,10 @@ from capsule.errors import CapsuleError, VerificationError
 from capsule.header import Header
 from capsule.ids import Address, Bytes32, Digest
 from capsule.opening import verify as verify_capsule
-from capsule.oplog import EMPTY_HEAD, LogEntry, LogSegment, verify_segment
+from capsule.oplog import EMPTY_HEAD, LogEntry, LogSegment, verify_head, verify_segment
 from capsule.oplog import LogHead as Head
 from capsule.receipt import SignedReceipt
+from capsule.signature import PublicKey
 
 __all__ = ["Absent", "Odd", "Papers", "Patience", "Policy", "Segment"]
 
@@ -82,11 +83,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What was logged between two anchored heads: the entries, the root at every size from head to head, the note."""
+    """What was logged between two anchored heads: the entries, and the root at every size from head to head."""
 
     entries: tuple[LogEntry, ...]
     roots: tuple[Digest, ...]
-    note: str
 
 
 class Papers:
@@ -205,8 +205,17 @@ class Papers:
         def read(data: bytes) -> Segment:
             segment = LogSegment.from_json(_json(data))
             earlier = EMPTY_HEAD if before is None else Head(before.size, before.root)
-            roots = verify_segment(segment, head.account, earlier, Head(head.size, head.root))
-            return Segment(segment.entries, roots, segment.note)
+            later = Head(head.size, head.root)
+            roots = verify_segment(segment, head.account, earlier, later)
+            # the anchored root does not cover the note, its signature does
+            who = self._state.participants.get(head.account)
+            keys = None if who is None else who.keys_at(head.place)
+            if keys is None:
+                raise VerificationError("its owner had no signing key")
+            key = PublicKey(keys.suite, keys.signing_key)
+            if verify_head(segment.note, head.account, key, self._state.identity.domain) != later:
+                raise VerificationError("its signed note is of another head")
+            return Segment(segment.entries, roots)
 
         return self._paper(Reference("log-segment", head.root, (head.account,)), read, (before, head))
 
