@@ -279,7 +279,11 @@ def verify_head(note: str, account: Address, public_key: PublicKey, domain: Doma
 
 def _split(note: str) -> tuple[str, Sequence[tuple[str, bytes]]]:
     """Text and signature lines of a note (C2SP signed-note)."""
-    if len(note.encode("utf-8", "surrogatepass")) > _MAX_NOTE_BYTES:
+    try:
+        size = len(note.encode())
+    except UnicodeEncodeError as exc:
+        raise FormatError("a note is text that UTF-8 can hold") from exc
+    if size > _MAX_NOTE_BYTES:
         raise FormatError(f"a note has at most {_MAX_NOTE_BYTES} bytes")
     if any(letter < " " and letter != "\n" for letter in note):
         raise FormatError("a note holds no control characters")

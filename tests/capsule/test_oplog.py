@@ -196,6 +196,7 @@ def test_note_of_somebody_else_does_not_hold() -> None:
         lambda note: note + "— witness.example AAAABAAAAAA=\n" * 64,
         lambda note: "x" * 70_000 + note,
         lambda note: "",
+        lambda note: note.replace("\n\n", "\n\ud800\n\n"),
     ],
 )
 def test_what_is_no_note_is_a_format_error(edit: object) -> None:

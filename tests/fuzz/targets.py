@@ -18,7 +18,7 @@ from capsule.canonical import decode, encode
 from capsule.checkpoint import SignedCheckpoint
 from capsule.deal import Deal
 from capsule.decision import SignedDecision
-from capsule.digest import document_digest
+from capsule.digest import Domain, document_digest
 from capsule.errors import CapsuleError, FormatError, OpenError, ShareError, VerificationError
 from capsule.frame import read_frame
 from capsule.header import Header
@@ -27,10 +27,13 @@ from capsule.key import DataKey
 from capsule.layout import read_layout
 from capsule.leaves import SideFile
 from capsule.opening import CapsuleReader, verify
+from capsule.oplog import EMPTY_HEAD, Act, LogEntry, LogHead, LogSegment, sign_head, verify_head, verify_segment
 from capsule.receipt import SignedReceipt
 from capsule.senml import resolve, unpack_rows
 from capsule.share import ReleaseContext, SealedShare, open_release, open_share
+from capsule.signature import Ed25519Signer, PublicKey
 from capsule.source import read_source_header
+from capsule.tree import root
 
 __all__ = ["TARGETS", "Target"]
 
@@ -207,6 +210,25 @@ _CHECKPOINT = {
     "signatures": [{"account": str(_DEAL.access), "suite": 1, "signature": "0x00"}],
 }  # fmt: skip
 
+_LOG_KEY = Ed25519Signer(bytes(range(32)))
+_LOGGED = LogEntry(Act.VERDICT, 1, _ROOT, {"output": _ROOT}, "guard/rows")
+_LOG_HEAD = LogHead(1, root([_LOGGED.leaf]))
+_LOG_DOMAIN = Domain(1337, _DEAL.access)
+_NOTE = sign_head(_LOG_HEAD, _DEAL.access, _LOG_KEY, _LOG_DOMAIN)
+_SEGMENT = LogSegment(_DEAL.access, 0, (), (_LOGGED,), _NOTE)
+
+
+def _log_segment(data: bytes) -> None:
+    segment = LogSegment.from_json(decode(data))
+    assert verify_segment(segment, _DEAL.access, EMPTY_HEAD, _LOG_HEAD)[-1] == _LOG_HEAD.root
+    assert segment.entries == (_LOGGED,)
+
+
+def _log_note(data: bytes) -> None:
+    key = PublicKey(_LOG_KEY.suite, _LOG_KEY.public_key)
+    assert verify_head(data.decode("utf-8", "surrogateescape"), _DEAL.access, key, _LOG_DOMAIN) == _LOG_HEAD
+
+
 _FORMAT = (FormatError,)
 
 TARGETS = (
@@ -222,6 +244,8 @@ TARGETS = (
     Target("deal", _deal, _FORMAT, (encode(_CUSTODY["deal"]),), 3),
     Target("receipt", _document(SignedReceipt.from_json), _FORMAT, (_CUSTODY["receipt"]["file"].encode(),)),
     Target("decision", _document(SignedDecision.from_json), _FORMAT, (encode(_DECISION),)),
+    Target("log-segment", _log_segment, (FormatError, VerificationError), (encode(_SEGMENT.to_json()),)),
+    Target("log-note", _log_note, (FormatError, VerificationError), (_NOTE.encode(),)),
     Target("checkpoint", _document(SignedCheckpoint.from_json), _FORMAT, (encode(_CHECKPOINT),)),
     Target(
         "batch",
