@@ -19,7 +19,7 @@ from capsule.digest import document_digest
 from capsule.errors import InputError, PolicyError
 from capsule.ids import Address, AssetId, Digest
 from capsule.policy.document import Constraint, Policy, parse_account, parse_policy
-from capsule.policy.vocabulary import OPERANDS, ROLES, Label, Operand, Shape, Value
+from capsule.policy.vocabulary import ANY_BUYER, OPERANDS, ROLES, Label, Operand, Shape, Value
 from capsule.terms import UNLIMITED_U32, UNLIMITED_U64, Terms
 
 __all__ = ["COMPILER_VERSION", "Compiled", "HolderChecks", "RuntimeChecks", "compile_policy", "policy_digest"]
@@ -188,7 +188,7 @@ class _Bounds:
             raise PolicyError("recipient", "is given twice")
         accounts: set[Address] = set()
         roles = 0
-        for text in _texts(constraints[0]) if constraints else ["role:buyer"]:
+        for text in _texts(constraints[0]) if constraints else [ANY_BUYER]:
             if text.startswith("role:"):
                 name = text.removeprefix("role:")
                 if name not in ROLES:

@@ -8,12 +8,13 @@ active permission permits.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
 from capsule.policy.actions import includes
 from capsule.policy.model import Condition, Conflict, Constraint, DutyState, Policy, Request, Rule, RuleKind, World
 from capsule.policy.values import State, Value, belongs, both, compare, exactly_one, iri, one_of, within
+from capsule.policy.vocabulary import ANY_BUYER
 
 __all__ = [
     "Activation",
@@ -95,8 +96,15 @@ class PolicyReport:
 
 
 def evaluate(policy: Policy, request: Request, world: World, *, duties: DutyMode = DutyMode.FULFILLED) -> PolicyReport:
-    """Judges a request. What the world knows goes before what the request claims; who asks is who receives."""
-    rules = tuple(_rule(rule, request, world, duties) for rule in policy.rules if rule.kind is not RuleKind.OBLIGATION)
+    """Judges a request. What the world knows goes before what the request claims; who asks is who receives.
+
+    A permission of our profile that names no recipient is for buyers.
+    """
+    rules = tuple(
+        _rule(_profiled(rule, policy), request, world, duties)
+        for rule in policy.rules
+        if rule.kind is not RuleKind.OBLIGATION
+    )
     obligations = tuple(_duty(rule, world) for rule in policy.rules_of(RuleKind.OBLIGATION))
     return PolicyReport(policy, request, rules, obligations, _decide(policy.conflict, rules))
 
@@ -108,6 +116,17 @@ def _decide(conflict: Conflict, rules: Iterable[RuleReport]) -> Decision:
     if RuleKind.PROHIBITION not in active or conflict is Conflict.PERM:
         return Decision.PERMITTED
     return Decision.PROHIBITED if conflict is Conflict.PROHIBIT else Decision.CONFLICT
+
+
+def _profiled(rule: Rule, policy: Policy) -> Rule:
+    named = any(
+        isinstance(each, Constraint) and each.left == "recipient" and each.operator in {"eq", "isAnyOf"}
+        for each in rule.together()
+    )
+    if named or rule.assignees or not policy.profiled or rule.kind is not RuleKind.PERMISSION:
+        return rule
+    buyers = Constraint("", "recipient", "isAnyOf", (iri(ANY_BUYER),))
+    return replace(rule, constraints=(*rule.constraints, buyers))
 
 
 def _rule(rule: Rule, request: Request, world: World, mode: DutyMode) -> RuleReport:

@@ -6,7 +6,7 @@ does not name (action, target, assignee) is any. Constraints of a rule hold toge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -103,6 +103,10 @@ class Rule:
     duties: tuple[Rule, ...] = ()
     declared: bool = False
 
+    def together(self) -> tuple[Condition, ...]:
+        """The constraints that hold together, with those that "and" joins taken apart."""
+        return tuple(_apart(self.constraints))
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -139,3 +143,11 @@ class World:
     parts: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     kinds: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     duties: Mapping[str, DutyState] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+
+def _apart(conditions: Iterable[Condition]) -> Iterator[Condition]:
+    for condition in conditions:
+        if isinstance(condition, Logical) and condition.operator == "and":
+            yield from _apart(condition.parts)
+        else:
+            yield condition

@@ -20,7 +20,7 @@ from capsule.policy.bounds import ANY_NAME, Bound, Names, Span, intersection, is
 from capsule.policy.document import ACCOUNT_PREFIX, parse_account
 from capsule.policy.model import Action, Condition, Conflict, Constraint, Logical, Policy, Rule, RuleKind
 from capsule.policy.values import Kind
-from capsule.policy.vocabulary import OPERANDS, Operand, Shape
+from capsule.policy.vocabulary import ANY_BUYER, OPERANDS, Operand, Shape
 from capsule.policy.vocabulary import Value as Measure
 
 __all__ = ["ALLOWING_FLAGS", "Box", "Extra", "Scope", "scope_of"]
@@ -115,7 +115,7 @@ def scope_of(policy: Policy) -> Scope:
 def _box(rule: Rule, profiled: bool, extras: set[Extra], closed: set[str], *, with_target: bool) -> Box | None:
     own: set[Extra] = {*extras, *map(_anonymous_rule, rule.duties)}
     bounds: dict[str, Bound] = {}
-    for constraint in _flat(rule.constraints):
+    for constraint in rule.together():
         found = _bound(constraint)
         if found is None:
             own.add(_anonymous(constraint))
@@ -134,7 +134,7 @@ def _box(rule: Rule, profiled: bool, extras: set[Extra], closed: set[str], *, wi
         bounds["target"] = Names(frozenset(rule.targets))
     assignees = frozenset(_account(name) for name in rule.assignees)
     if profiled:
-        asked = bounds.get("recipient", Names(assignees or frozenset(("role:buyer",))))
+        asked = bounds.get("recipient", Names(assignees or frozenset((ANY_BUYER,))))
         bounds["recipient"] = intersection("recipient", asked, Names(assignees)) if assignees else asked
     elif assignees:
         bounds["assignee"] = Names(assignees)
@@ -145,14 +145,6 @@ def _unsaid(term: str, like: Bound) -> Bound:
     if term in ALLOWING_FLAGS:
         return _CLOSED
     return Span(like.kind) if isinstance(like, Span) else ANY_NAME
-
-
-def _flat(conditions: Iterable[Condition]) -> Iterable[Condition]:
-    for condition in conditions:
-        if isinstance(condition, Logical) and condition.operator == "and":
-            yield from _flat(condition.parts)
-        else:
-            yield condition
 
 
 def _bound(condition: Condition) -> tuple[str, Bound] | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = [
     "ACTION",
+    "ANY_BUYER",
     "DECLARABLE",
     "ODRL_CONTEXT",
     "ODRL_NAMESPACE",
@@ -31,6 +32,8 @@ ODRL_NAMESPACE: Final = "http://www.w3.org/ns/odrl/2/"
 PROFILE: Final = "https://dataspace.example/odrl/1"
 PROFILE_NAMESPACE: Final = PROFILE + "#"
 ACTION: Final = "use"
+# Who may ask where a policy of our profile names no recipient.
+ANY_BUYER: Final = "role:buyer"
 
 OPERATORS: Final = frozenset(
     ("eq", "gt", "gteq", "lt", "lteq", "neq", "isA", "hasPart", "isPartOf", "isAllOf", "isAnyOf", "isNoneOf")

@@ -21,10 +21,10 @@ from capsule.policy.model import Policy, World
 from capsule.policy.rdf import Syntax
 from capsule.policy.reading import read_policy, read_request, read_world
 from capsule.policy.scope import scope_of
-from capsule.policy.sentences import describe, sentences
+from capsule.policy.sentences import Sentence, describe, sentences
 from capsule.policy.templates import TEMPLATES, offer_from
 from capsule.policy.values import moment
-from capsule.policy.vocabulary import Label
+from capsule.policy.vocabulary import OPERANDS, Label
 from capsule.policy.writing import profile_document, write_scope
 from node.errors import InputRefusedError
 from scripts.cli.console import JsonOption, out, show, told
@@ -103,7 +103,7 @@ def explain_command(
                 {
                     "rule": line.rule,
                     "term": line.term,
-                    "by": _by(line.term, compiled),
+                    "by": _by(line, compiled),
                     "state": line.state,
                     "en": line.english,
                     "zh": line.chinese,
@@ -115,7 +115,7 @@ def explain_command(
         def table() -> None:
             rows = Table("rule", "term", "by whom", "state", "why", "说明")
             for line in lines:
-                rows.add_row(line.kind, line.term, _by(line.term, compiled), line.state, line.english, line.chinese)
+                rows.add_row(line.kind, line.term, _by(line, compiled), line.state, line.english, line.chinese)
             out.print(rows)
             out.print(f"decision: {report.decision}", highlight=False)
             if refused is not None:
@@ -250,10 +250,15 @@ def _compiled(path: Path) -> tuple[Compiled | None, str | None]:
         return None, str(error)
 
 
-def _by(term: str, compiled: Compiled | None) -> str:
+def _by(line: Sentence, compiled: Compiled | None) -> str:
+    """Who enforces a term; a rule that is not the permission is declared, or the policy would not compile."""
     if compiled is None:
         return "nobody"
-    return str(compiled.labels.get(term, Label.CHAIN if term in {"target", "assignee", "action"} else Label.DECLARED))
+    if line.kind != "permission" or " " in line.term:
+        return str(Label.DECLARED)
+    if line.term in {"target", "assignee", "action"}:
+        return str(Label.CHAIN)
+    return str(OPERANDS[line.term].label if line.term in OPERANDS else Label.DECLARED)
 
 
 def _text(path: Path) -> tuple[bytes, Syntax]:

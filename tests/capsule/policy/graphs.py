@@ -25,9 +25,9 @@ def constraint(left: str, operator: str, right: str, more: str = "") -> str:
     return f"[odrl:leftOperand {left}; odrl:operator odrl:{operator}; odrl:rightOperand {right} {more}]"
 
 
-def policy(rules: str, more: str = "") -> Policy:
-    """A Set with these rules, with our profile."""
-    profile = "odrl:profile <https://dataspace.example/odrl/1>;"
+def policy(rules: str, more: str = "", *, profiled: bool = False) -> Policy:
+    """A Set with these rules, with our profile where its terms are used."""
+    profile = "odrl:profile <https://dataspace.example/odrl/1>;" if profiled or "ds:" in rules + more else ""
     return read_policy(ttl(f"ex:policy a odrl:Set; {profile} {more} {rules} ."), Syntax.TURTLE)
 
 
@@ -38,7 +38,8 @@ def permission(*constraints: str, action: str = "odrl:use", more: str = "") -> s
 
 def world(*facts: tuple[str, str], more: str = "") -> World:
     told = " ".join(f"ex:world ds:fact [odrl:leftOperand {left}; odrl:rightOperand {right}]." for left, right in facts)
-    return read_world(ttl(told + more), Syntax.TURTLE)
+    member = "" if "role:buyer" in more else " ex:alice odrl:partOf <role:buyer>."
+    return read_world(ttl(told + more + member), Syntax.TURTLE)
 
 
 def judge(
@@ -52,4 +53,4 @@ def judge(
 ) -> PolicyReport:
     asked = f"odrl:constraint {claims};" if claims else ""
     text = f"ex:request a odrl:Request; odrl:permission [odrl:action {action}; {more} {asked}]."
-    return evaluate(judged, read_request(ttl(text), Syntax.TURTLE), known or World(), duties=duties)
+    return evaluate(judged, read_request(ttl(text), Syntax.TURTLE), known or world(), duties=duties)

@@ -174,6 +174,59 @@ def test_conflicts_mean_no(constraints: list[Json], term: str) -> None:
     assert_refused(policy(*constraints), term)
 
 
+def test_constraints_joined_by_and_hold_together_like_any_others() -> None:
+    parts: list[Json] = [constraint("count", "lteq", 3), constraint("purpose", "eq", "a")]
+    plain = terms_of(*parts)
+    for joined in ({"and": {"@list": parts}}, {"odrl:and": [{"and": parts[:1]}, parts[1]]}):
+        assert terms_of(joined) == plain
+    deep: Json = parts[0]
+    for _ in range(20):
+        deep = {"and": [deep]}
+    for written in ({"and": []}, {"and": "count"}, {"and": parts, "uid": "urn:c"}, {"and": parts, "or": parts}, deep):
+        with pytest.raises(PolicyError):
+            compile_policy(policy(written))
+
+
+def declared(action: str) -> Json:
+    return [{"action": action, "ds:label": "declared"}]
+
+
+def test_rules_that_nobody_enforces_are_taken_only_as_declared() -> None:
+    compiled = compile_policy(
+        policy(
+            permission={"duty": declared("compensate")},
+            prohibition=declared("ds:reidentify"),
+            obligation=declared("attribute"),
+            conflict="prohibit",
+        )
+    )
+    assert compiled.terms == OPEN_TERMS
+    assert dict(compiled.labels) == dict.fromkeys(
+        ("prohibition ds:reidentify", "duty compensate", "obligation attribute"), Label.DECLARED
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "term"),
+    [
+        ({"prohibition": declared("ds:reidentify")}, "conflict"),
+        ({"prohibition": declared("ds:reidentify"), "conflict": "perm"}, "conflict"),
+        ({"prohibition": declared("ds:reidentify"), "conflict": "prohibit", "profile": "x"}, "profile"),
+        ({"prohibition": declared("use"), "conflict": "prohibit"}, "prohibition"),
+        ({"prohibition": declared("raed"), "conflict": "prohibit"}, "action"),
+        ({"prohibition": [{"action": "sell"}], "conflict": "prohibit"}, "prohibition"),
+        ({"obligation": [{"action": "inform", "ds:label": "enforced"}]}, "obligation"),
+        ({"obligation": [{"action": "inform", "ds:label": "declared", "target": "urn:x"}]}, "target"),
+        ({"obligation": [{"ds:label": "declared"}]}, "action"),
+        ({"obligation": []}, "obligation"),
+        ({"permission": [{"action": "use", "duty": [{"action": "inform"}]}]}, "duty"),
+        ({"conflict": "invalid"}, "conflict"),
+    ],
+)
+def test_rules_that_would_be_enforced_are_refused_by_name(members: dict[str, Json], term: str) -> None:
+    assert_refused({**policy(), **members}, term)
+
+
 def test_every_term_is_labelled() -> None:
     samples: dict[str, Json] = {
         "dateTime": constraint("dateTime", "lt", "2030-01-01T00:00:00Z"),

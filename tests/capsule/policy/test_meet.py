@@ -27,7 +27,7 @@ XSD = "http://www.w3.org/2001/XMLSchema#"
 
 
 def scope(*constraints: str, more: str = "", action: str = "odrl:use") -> Scope:
-    return scope_of(policy(permission(*constraints, action=action), more))
+    return scope_of(policy(permission(*constraints, action=action), more, profiled=True))
 
 
 def count(operator: str, number: int) -> str:
@@ -121,7 +121,7 @@ def test_comparison_names_each_term() -> None:
             scope(constraint("odrl:recipient", "eq", f"<eip155:{account(1)}>")),
             "recipient",
         ),
-        (scope_of(policy("odrl:prohibition [odrl:action odrl:use]")), scope(), "permission"),
+        (scope_of(policy("odrl:prohibition [odrl:action odrl:use]", profiled=True)), scope(), "permission"),
     ],
 )
 def test_meet_of_policies_with_nothing_in_common_names_the_term(one: Scope, other: Scope, term: str) -> None:
