@@ -8,6 +8,7 @@ accused; where a segment is missing, that is the finding, and nothing else is sa
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +43,8 @@ _NAMED: Final = {
 }
 _AWAITED: Final = (Act.DECISION, Act.RECEIPT, Act.ACCUSATION)
 _LEADING: Final = (Act.ORDER, Act.USE, Act.VERDICT)
+# A reason on chain in the words of a log; of others, which any byte may be, the number.
+_REFUSALS: Final = {int(reason): reason.name.lower() for reason in RefusalReason}
 _Key = tuple[Act, bytes, bytes, str]
 
 
@@ -196,8 +199,8 @@ def log_event_missing(state: State, papers: Papers) -> Iterator[Finding]:
 
 def _anchored(log: _Log, deed: _Deed, papers: Papers) -> bool:
     """Whether a head was anchored between a deed and the end of its interval."""
-    due = deed.place.time + papers.patience.log
-    return any(deed.place.time <= head.place.time <= due for head in log.heads)
+    at = bisect_left(log.heads, deed.place.time, key=lambda head: head.place.time)
+    return at < len(log.heads) and log.heads[at].place.time <= deed.place.time + papers.patience.log
 
 
 def _deadline(state: State, entry: LogEntry) -> int:
@@ -310,12 +313,6 @@ def _decisions(papers: Papers, subject: Subject, use: Bytes32, decisions: tuple[
         paper = papers.decision(decision)
         named = paper.decision.log_head if isinstance(paper, SignedDecision) else None
         event = "ShareReleased" if decision.released else "ShareRefused"
-        reason = RELEASED if decision.released else _refusal(decision.reason)
+        reason = RELEASED if decision.released else _REFUSALS.get(decision.reason, str(decision.reason))
         key = (Act.DECISION, bytes(use), bytes(decision.decision_hash), reason)
         yield _Deed(decision.holder, key, event, decision.place, subject, named)
-
-
-def _refusal(reason: int) -> str:
-    """A reason on chain in the words of a log; any byte may stand there."""
-    known = {int(one): one.name.lower() for one in RefusalReason}
-    return known.get(reason, str(reason))

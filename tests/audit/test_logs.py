@@ -175,6 +175,19 @@ def test_organisation_that_anchors_nothing_is_late_once(honest: History, space: 
     assert dict_of(finding)["count"] == str(len(own))
 
 
+def test_suspended_organisation_is_waited_for(honest: History, space: DataSpace) -> None:
+    """It may not anchor; who was reinstated long before has no such excuse."""
+    account, patience = space.custodians[2].account, Patience(anchor=0, log=1_000)
+    silent = honest.drop(*honest.all(ev.LogHeadAnchored, lambda event: event.account == account))
+    silent = silent.until(honest.tip.time + 5_000)
+    assert found(silent, patience) == [("log-anchored-late", account)]
+    suspended = silent.repeat(silent.first(ev.ParticipantSuspended), account=account)
+    later = suspended.all(ev.ParticipantSuspended)[-1]
+    assert found(suspended.move(later, after=silent.entries[-1].event), patience) == []
+    buyer = space.buyer.account
+    assert silent.first(ev.ParticipantSuspended).account == silent.first(ev.ParticipantReinstated).account == buyer
+
+
 def test_ledger_without_the_contract_in_view_says_nothing_of_logs(honest: History) -> None:
     """As in a bundle whose subject needs no logs."""
     contracts = {name: address for name, address in honest.identity.contracts.items() if name != "OperationLog"}
