@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from audit.documents import Documents
+from audit.errors import RequestError
 from audit.findings import Subject
 from audit.follow import Follower
 from audit.index import Index
@@ -45,6 +46,7 @@ class Auditor:
         self._turn = threading.Lock()
         self._follower = Follower(ledger, index)
         self._report: Report | None = None
+        self._stopping = threading.Event()
 
     @property
     def report(self) -> Report | None:
@@ -55,7 +57,8 @@ class Auditor:
         """Follows up to the final block and applies every rule. Raises as `Follower.catch_up` and `verify`."""
         with self._turn:
             for _ in self._follower.catch_up():
-                continue
+                if self._stopping.is_set():
+                    raise RequestError("the auditor is stopping; the index is whole up to where it came")
             documents = self._documents(self._index.state())
             self._report = verify(
                 self._index,
@@ -65,6 +68,10 @@ class Auditor:
                 patience=self._patience,
             )
             return self._report
+
+    def stop(self) -> None:
+        """Ends a look after the range of blocks that it is at, and lets no later one begin anew."""
+        self._stopping.set()
 
     def trail(self, about: Subject) -> Trail:
         """The trail of a subject, batches of a device included. Raises RequestError."""

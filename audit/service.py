@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +25,7 @@ from audit.trail import subject
 from capsule.errors import CapsuleError
 from contracts.errors import ChainUnreachableError, LedgerError
 
-__all__ = ["build_app"]
+__all__ = ["build_app", "serve"]
 
 _LOG: Final = logging.getLogger("dataspace.audit")
 _PROBLEM: Final = "application/problem+json"
@@ -68,6 +71,27 @@ def build_app(auditor: Auditor, *, seconds: float | None = 15.0) -> FastAPI:
     return app
 
 
+def serve(
+    auditor: Auditor, host: str, port: int, *, seconds: float = 15.0, ready: Callable[[int], None] = lambda port: None
+) -> None:
+    """Serves until SIGTERM or SIGINT; then no new requests are taken, open ones are answered, and this returns.
+
+    A look that is under way stops after the blocks that it is at; the index stays whole. `port` 0 takes a free one;
+    `ready` is told which.
+    """
+    with socket.create_server((host, port)) as listening:
+        server = uvicorn.Server(uvicorn.Config(build_app(auditor, seconds=seconds), log_level="warning"))
+        # uvicorn raises the signal again when it is done; whoever called has things to close yet.
+        kinds = (signal.SIGTERM, signal.SIGINT)
+        before = {kind: signal.signal(kind, lambda *_: None) for kind in kinds}
+        try:
+            ready(listening.getsockname()[1])
+            server.run(sockets=[listening])
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+
 class _Looking:
     """Looks again and again; `trouble` is the sentence of the last look's error, None when it went well."""
 
@@ -82,6 +106,7 @@ class _Looking:
         try:
             yield
         finally:
+            self._auditor.stop()
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):

@@ -9,6 +9,7 @@ import httpx
 import typer
 from rich.table import Table
 
+from audit.auditor import Auditor
 from audit.bundle import bundle as build_bundle
 from audit.checkpoints import build_checkpoint, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
@@ -16,6 +17,8 @@ from audit.errors import RequestError
 from audit.findings import Finding
 from audit.follow import rebuild as rebuild_index
 from audit.index import Index
+from audit.picture import State
+from audit.service import serve as serve_auditor
 from audit.trail import subject
 from audit.trail import trail as read_trail
 from audit.trust import Trust, trust_from_ledger
@@ -25,7 +28,7 @@ from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint, sign_checkpoint
 from contracts.ledger import Ledger
 from node.home import Home, write_whole
-from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, out, passphrase, progress, show, told
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, err, out, passphrase, progress, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
 from scripts.composition import open_chain, open_home, open_ledger, read_settings
 
@@ -110,7 +113,7 @@ def verify(
     with told(), Home(home), closing(_index(home, database)) as index, httpx.Client() as client:
         report = verify_index(
             index,
-            _documents(index, documents, client, allow_private),
+            _documents(index.state(), documents, client, allow_private),
             checkpoint=read_checkpoint(checkpoint.read_bytes()) if checkpoint else None,
             trust=Trust.from_bytes(trust.read_bytes()) if trust else None,
         )
@@ -203,7 +206,7 @@ def bundle(
         content = build_bundle(
             index,
             subject(*given[0]),
-            _documents(index, documents, client, allow_private),
+            _documents(index.state(), documents, client, allow_private),
             checkpoint=read_checkpoint(checkpoint.read_bytes()) if checkpoint else None,
             ledger=stack.enter_context(_ledger(home)) if proofs else None,
             validators=Trust.from_bytes(trust.read_bytes()).validators if trust else None,
@@ -228,6 +231,45 @@ def check(
         raise typer.Exit(EXIT_REFUSED)
     if verdict.findings:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen at; a private one, since nobody is asked who he is.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8460,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the chain.")] = 15.0,
+    documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint; read anew for each look.")] = None,
+    trust: Annotated[Path | None, typer.Option(help="Keys and validators that count.")] = None,
+    allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
+    database: DatabaseOption = "",
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Follow the chain and serve health, report and trails as JSON, until interrupted."""
+    with told(), Home(home), ExitStack() as stack:
+        client, ledger = stack.enter_context(httpx.Client()), stack.enter_context(_ledger(home))
+        index = stack.enter_context(closing(Index.open(_where(home, database))))
+        auditor = Auditor(
+            ledger,
+            index,
+            lambda state: _documents(state, documents, client, allow_private),
+            trust=Trust.from_bytes(trust.read_bytes()) if trust else None,
+            checkpoint=lambda: _newest(checkpoint) if checkpoint else None,
+        )
+        serve_auditor(auditor, host, port, seconds=seconds, ready=lambda taken: _ready(host, taken))
+
+
+def _newest(file: Path) -> SignedCheckpoint:
+    try:
+        return read_checkpoint(file.read_bytes())
+    except OSError as error:
+        raise RequestError(f"the checkpoint {file} can't be read: {error.strerror}") from error
+
+
+def _ready(host: str, port: int) -> None:
+    err.print(f"audit service at http://{host}:{port}", markup=False, soft_wrap=True)
 
 
 def findings_table(findings: tuple[Finding, ...]) -> Table:
@@ -257,7 +299,7 @@ def _index(home: Path, database: str) -> Index:
     return Index.open(_where(home, database))
 
 
-def _documents(index: Index, folder: Path | None, client: httpx.Client, allow_private: bool) -> Documents:
-    endpoints = {who.account: who.endpoint for who in index.state().participants.values()}
+def _documents(state: State, folder: Path | None, client: httpx.Client, allow_private: bool) -> Documents:
+    endpoints = {who.account: who.endpoint for who in state.participants.values()}
     remote = HttpDocuments(endpoints, FetchLimits(allow_private=allow_private), client)
     return LayeredDocuments((DirectoryDocuments(folder), remote)) if folder else remote

@@ -1,0 +1,110 @@
+"""The regulator's commands on a home of its own: rebuild, prove, check, serve and stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from node.settings import Settings, render_settings
+from scripts.main import build_app
+from tests.sim.dataspace import DataSpace, Offered
+
+Run = Callable[..., dict[str, Any]]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def offered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Offered]:
+    """A home whose embedded chain has one finished use, and what was offered."""
+    home = tmp_path_factory.mktemp("home")
+    space = DataSpace(home / "chain")
+    offer = space.offer(space.register())
+    (opened,) = space.open(space.grant(offer))
+    space.release(opened, 0, 1, 2, 3)
+    space.complete(opened)
+    for (kind, key), content in space.documents.items():
+        path = home / "papers" / kind / f"0x{key.hex()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    pin = space.operator.pin
+    space.close()
+    settings = Settings(chain_id=pin.chain_id, genesis_hash=pin.genesis_hash, directory=pin.directory)
+    home.joinpath("dataspace.toml").write_text(render_settings(settings))
+    return home, offer
+
+
+@pytest.fixture
+def run(offered: tuple[Path, Offered]) -> Run:
+    def called(*words: object, status: int | None = 0, plain: bool = False) -> dict[str, Any]:
+        words = ("audit", *words) if plain else ("audit", *words, "--json")
+        environment = {"DATASPACE_HOME": str(offered[0])}
+        result = CliRunner().invoke(build_app("audit"), list(map(str, words)), env=environment)
+        assert status in (None, result.exit_code), result.output
+        if plain:
+            return {"text": result.stdout}
+        content: dict[str, Any] = json.loads(result.stdout) if result.stdout else {"error": result.stderr}
+        return content
+
+    return called
+
+
+def test_evidence_carries_the_chains_proofs_and_is_told_in_both_languages(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path
+) -> None:
+    home, offer = offered
+    run("rebuild")
+    file, trust, bare = tmp_path / "evidence", tmp_path / "trust.json", tmp_path / "bare"
+    assert run("trust", "--out", trust)["validators"] == []
+    subject = ("--asset", offer.pin.asset, "--documents", home / "papers")
+    run("bundle", *subject, "--out", file, "--trust", trust)
+    run("bundle", *subject, "--out", bare, "--no-proofs")
+
+    assert json.loads(file.read_bytes())["proof"]["blocks"]
+    assert json.loads(bare.read_bytes())["proof"]["blocks"] == []
+    verdict = run("check", file, status=None)
+    assert (verdict["anchor"], verdict["holds"]) == ("unanchored", True)
+    assert [step["title"] for step in verdict["steps"]][-2:] == ["the receipts", "the rules"]
+    told = run("check", file, plain=True, status=1 if verdict["findings"] else 0)["text"]
+    assert "交易收据证明" in told
+    changed = bytearray(file.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    file.write_bytes(changed)
+    assert "bundle" in run("check", file, status=2)["error"]
+
+
+def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offered], run: Run) -> None:
+    home, _ = offered
+    whole = run("rebuild")
+    (home / "audit.db").unlink()
+    command = [sys.executable, "-m", "scripts.main", "audit", "serve", "--port", "0", "--seconds", "0.2"]
+    environment = {**os.environ, "DATASPACE_HOME": str(home)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            url = process.stderr.readline().split()[-1]
+            found = {"block": None}
+            deadline = time.monotonic() + 60
+            while found["block"] is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+                found = httpx.get(f"{url}/healthz").json()
+            report = httpx.get(f"{url}/v1/report").json()
+            assert "another process" in run("rebuild", status=2)["error"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+    assert report["digest"] == whole["digest"]
+    assert run("rebuild") == whole
