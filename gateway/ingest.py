@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from capsule.batch import Incident, IncidentKind
 from capsule.digest import Domain
@@ -117,7 +117,7 @@ class Intake:
             try:
                 read[at] = self._read(data)
             except FormatError as exc:
-                outcomes[at] = exc
+                outcomes[at] = _bare(exc)
         try:
             self._look_up(read, outcomes, self._places.not_next(read))
             verified = self._verify(read, outcomes, now)
@@ -125,7 +125,7 @@ class Intake:
             if verified:
                 outcomes |= self._keep(verified, now)
         except StoreError as exc:
-            outcomes |= {at: exc for at in read if not isinstance(outcomes.get(at), Taken)}
+            outcomes |= {at: _bare(exc) for at in read if not isinstance(outcomes.get(at), Taken)}
         self.tally.add([_kind(outcome) for outcome in outcomes.values()], now, monotonic() - start)
         return tuple(outcomes[at] for at in range(len(frames)))
 
@@ -155,7 +155,7 @@ class Intake:
         for at, frame in open_ones.items():
             device = devices[frame.device]
             if isinstance(device, LedgerError):
-                outcomes[at] = device
+                outcomes[at] = _bare(device)
                 continue
             try:
                 if device is None:
@@ -163,7 +163,7 @@ class Intake:
                 content = self._verified(frame, device)
                 self._check_mark(content)
             except (CapsuleError, GatewayError) as exc:
-                outcomes[at] = exc
+                outcomes[at] = _bare(exc)
             else:
                 times = [row.time for row in content.frame.rows]
                 period = (float(min(times)), float(max(times)))
@@ -341,6 +341,20 @@ class _Group:
         ):
             self.records.add_all(table, rows)
             rows.clear()
+
+
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def _bare(error: _Error) -> _Error:
+    """Without the calls that it came through: they hold all frames of the group, and the outcomes, in a circle that
+    stays until the garbage collector comes by, which a gateway lets it do seldom.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error
 
 
 def _kind(outcome: Outcome) -> str:

@@ -67,7 +67,7 @@ class Register:
         self._read_to = -1
         self._read_at = float("-inf")
         self._failed_at = float("-inf")
-        self._failure: ChainUnreachableError | None = None
+        self._failure: str | None = None
         self._devices: dict[DeviceId, EnrolledDevice] = {}
         self._batches: dict[int, BatchAnchored] = {}
 
@@ -94,7 +94,7 @@ class Register:
 
     def _ask(self) -> LedgerError | None:
         if self._failure is not None and monotonic() - self._failed_at < _ASK_AGAIN_SECONDS:
-            return ChainUnreachableError(str(self._failure))
+            return ChainUnreachableError(self._failure)
         try:
             self.refresh()
         except LedgerError as exc:
@@ -127,7 +127,7 @@ class Register:
                         self._take(event)
                     self._read_to = final
             except ChainUnreachableError as exc:
-                self._failure, self._failed_at = exc, monotonic()
+                self._failure, self._failed_at = str(exc), monotonic()
                 raise
             self._failure = None
             self._read_at = now
