@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from capsule.batch import BatchDocument
 from capsule.frame import read_frame
 from capsule.ids import Digest
+from contracts.chain import Chain
 from contracts.errors import ChainUnreachableError, RevertedError
 from contracts.events import BatchAnchored
 from contracts.ledger import Ledger
 from contracts.roles import Role
+from contracts.transaction import Patience
 from gateway.errors import AnchorConflictError, IncompleteError, NotAnchoredError, NotFoundError
 from gateway.gateway import Gateway
 from tests.capsule.frames import Device, some_rows
@@ -130,11 +133,20 @@ def test_an_old_copy_of_the_store_is_found_out(space: Space, device: Device, tmp
 
 
 class _Unreachable:
-    """A chain that can be switched off."""
+    """A chain that can be switched off; it goes off by itself once it took a transaction, where `deaf`."""
 
-    def __init__(self, inner: object) -> None:
+    def __init__(self, inner: Chain) -> None:
         self._inner = inner
-        self.off = False
+        self.off = self.deaf = False
+
+    def send(self, raw: bytes) -> Digest:
+        if self.off:
+            raise ChainUnreachableError("switched off")
+        sent = self._inner.send(raw)
+        if self.deaf:
+            self.off = True
+            raise ChainUnreachableError("no answer")
+        return sent
 
     def __getattr__(self, name: str) -> object:
         if self.off:
@@ -158,6 +170,35 @@ def test_frames_and_batches_wait_while_the_chain_is_away(space: Space, device: D
         assert anchored.batch.size == 2
     assert on_chain(space, gateway) == [1]
     assert account_of(ledger) == gateway.account
+
+
+def test_a_chain_that_goes_away_between_taking_and_answering_has_each_batch_once(
+    space: Space, device: Device, tmp_path: Path
+) -> None:
+    chain = _Unreachable(space.chain)
+    own = space.gateway_ledger()
+    patience = Patience(block=0.2, poll=0.02)
+    ledger = Ledger.connect(chain, own.pin.directory, own.account, patience=patience)  # type: ignore[arg-type]
+    with space.open_gateway(tmp_path / "gateway", ledger, refresh_seconds=3600, batch_frames=2) as gateway:
+        for round_ in range(1, 4):
+            for _ in range(3):
+                gateway.ingest(device.frame(some_rows(device.sequence, 1)))
+            chain.deaf = True
+            for _ in range(2):  # it took the batch the first time, and is away the second
+                with pytest.raises(ChainUnreachableError):
+                    gateway.anchor_all()
+            gateway.ingest(device.frame(some_rows(device.sequence, 1)))
+            chain.off = chain.deaf = False
+            gateway.anchor_all()
+            assert gateway.status().unanchored_batches == 0
+            assert gateway.status().frames == 4 * round_
+        batches = gateway.status().batches
+        assert on_chain(space, gateway) == list(range(1, batches + 1))
+        sizes = [
+            BatchDocument.from_bytes(gateway.batch_document(number)).batch.size for number in range(1, batches + 1)
+        ]
+        assert sum(sizes) == 12
+        assert gateway.status().incidents == 0
 
 
 def test_a_gateway_needs_an_account(space: Space, tmp_path: Path) -> None:
