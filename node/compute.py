@@ -168,7 +168,8 @@ class Compute:
                     raise
                 # an earlier try of this node may have been on its way
                 if not access.uses_of(digest):
-                    return self._end(row, digest, f"the chain refused to open it: {error}")
+                    refused = self._entry(Act.VERDICT, digest, "not opened", output=NO_OUTPUT)
+                    return self._end(row, digest, f"the chain refused to open it: {error}", log=[refused])
         return self._record(row, "opened", log=[self._entry(Act.USE, digest, measurement=self._measurement())])
 
     def _one_time_keys(self, digest: Digest, position: int, order: Order) -> list[bytes]:
@@ -381,12 +382,12 @@ class Compute:
             return self._end(row, digest, f"the chain refused to close it: {error}")
         return self._end(row, digest, note)
 
-    def _end(self, row: RunRow, digest: Digest, note: str) -> RunRow:
+    def _end(self, row: RunRow, digest: Digest, note: str, *, log: Sequence[LogEntry] = ()) -> RunRow:
         """The end of a run: its one-time keys are forgotten, and its result where it may not be served."""
         self._context.store.forget_secrets(f"one-time/{digest}/")
         if note:
             self._result_path(digest).unlink(missing_ok=True)
-        return self._record(row, "ended", note=note)
+        return self._record(row, "ended", note=note, log=log)
 
     def _record(
         self, row: RunRow, state: str, *, outcome: bytes = b"", note: str = "", log: Sequence[LogEntry] = ()

@@ -133,6 +133,7 @@ def _tell(trip: Trip, teller: Teller) -> None:
         teller.result(trip.collected.result)
     with teller.step(8) as say:
         report = trip.audit().report
+        say(f"{sum(size > 0 for size in trip.logged.values())} operation logs 监管链 anchored and checked")
         say(f"{report.summary.events} events, {len(report.rules)} rules, completeness: {report.completeness}")
         verdict = trip.inspection.verdict
         say(f"evidence bundle {trip.inspection.bundle}: {'holds' if verdict.holds else 'FAILS'}, {verdict.anchor}")

@@ -117,6 +117,16 @@ def test_refusals_and_their_reasons_are_logged(own: Space) -> None:
     own.settle()
 
 
+def test_an_order_that_the_chain_refuses_is_logged_as_not_opened(own: Space) -> None:
+    grant = own.granted(own.offered())
+    placed = own.ordered(grant)
+    own["provider"].node.access.revoke(grant, 7)
+    compute = own["compute"].node
+    compute.work()
+    assert about(compute, placed.order_hash) == [(Act.ORDER, ""), (Act.VERDICT, "not opened")]
+    assert compute.context.ledger.access.uses_of(placed.order_hash) == ()
+
+
 class KilledError(Exception):
     """The process ends here."""
 
