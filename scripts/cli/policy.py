@@ -19,9 +19,10 @@ from capsule.policy.evaluation import Decision, evaluate
 from capsule.policy.meet import meet
 from capsule.policy.model import Policy, World
 from capsule.policy.rdf import Syntax
-from capsule.policy.reading import read_policy, read_request, read_world
+from capsule.policy.reading import read_policy
 from capsule.policy.scope import scope_of
 from capsule.policy.sentences import Sentence, describe, sentences
+from capsule.policy.situation import read_request, read_world
 from capsule.policy.templates import TEMPLATES, offer_from
 from capsule.policy.values import moment
 from capsule.policy.vocabulary import OPERANDS, Label

@@ -3,7 +3,8 @@
 from capsule.policy.evaluation import DutyMode, PolicyReport, evaluate
 from capsule.policy.model import Policy, World
 from capsule.policy.rdf import Syntax
-from capsule.policy.reading import read_policy, read_request, read_world
+from capsule.policy.reading import read_policy
+from capsule.policy.situation import read_request, read_world
 
 PREFIXES = """
 @prefix odrl: <http://www.w3.org/ns/odrl/2/>.

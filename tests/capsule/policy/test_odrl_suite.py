@@ -12,7 +12,8 @@ import pytest
 from capsule.policy.evaluation import Activation, ConditionReport, Decision, DutyMode, PolicyReport, evaluate
 from capsule.policy.model import DutyState, RuleKind
 from capsule.policy.rdf import Syntax
-from capsule.policy.reading import read_policy, read_request, read_world
+from capsule.policy.reading import read_policy
+from capsule.policy.situation import read_request, read_world
 
 SUITE = Path(__file__).parents[4] / "shared" / "vectors" / "odrl"
 CASES = sorted((SUITE / "test_cases").glob("*.ttl"))

@@ -11,7 +11,8 @@ from capsule.errors import FormatError, PolicyError
 from capsule.policy.model import Conflict, Logical, Policy, RuleKind
 from capsule.policy.offer import offer
 from capsule.policy.rdf import MAX_BYTES, Syntax
-from capsule.policy.reading import read_policy, read_request, read_world
+from capsule.policy.reading import read_policy
+from capsule.policy.situation import read_request, read_world
 from tests.capsule.policy.graphs import constraint, permission, ttl
 from tests.capsule.samples import ASSET, PROVIDER, account, digest
 
