@@ -33,6 +33,7 @@ from gateway.door import Answer, MqttDoor
 from gateway.errors import PeerAnswerError, PeerUnreachableError, StoreError
 from gateway.gateway import Gateway
 from gateway.ingest import Outcome
+from gateway.metrics import metrics_of
 from gateway.mqtt import FrameTaker, Subscriber
 from gateway.readings import open_readings
 from tests.capsule.frames import Device, some_rows
@@ -209,6 +210,29 @@ def test_a_killed_broker_loses_nothing_and_doubles_nothing(
             assert (agent.queued, agent.sequence, len(agent.receipts())) == (0, 600, 600)
     assert (gateway.status().frames, gateway.status().incidents) == (600, 0)
     assert list(table_of(gateway, device).rows) == rows
+
+
+def test_a_gateway_says_that_its_broker_is_away_until_it_is_back(
+    gateway: Gateway, device: Device, tmp_path: Path
+) -> None:
+    def sees(trouble: bool) -> bool:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            gateway.watch._probed = None  # not what was seen a second ago
+            if (set(gateway.watch.troubles()) == {"broker"}) is trouble:
+                return f'ready{{part="broker"}} {float(not trouble)}' in metrics_of(gateway).decode()
+            time.sleep(0.02)
+        return False
+
+    with mosquitto(tmp_path / "broker") as running, subscribed(gateway, Broker.parse(running.url)) as subscriber:
+        with gateway.watch.beside("broker", subscriber.trouble):
+            assert sees(trouble=False)
+            running.kill()
+            assert sees(trouble=True)
+            assert gateway.take(device.frame(some_rows(0, 1)))[1]  # other ways in stay open
+            running.start()
+            assert sees(trouble=False)
+        assert "broker" not in gateway.watch.parts
 
 
 def test_a_killed_gateway_loses_nothing_and_doubles_nothing(
