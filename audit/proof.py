@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
@@ -157,12 +158,14 @@ def heads_of(proof: HeadsProof) -> Claim:
 def verify_events(blocks: Sequence[BlockProof], entries: Iterable[Entry]) -> None:
     """Each event stands in a receipt of its block, at that block's number and time; each receipt holds some of them.
 
-    Transactions and positions within a block are not proven. Raises ChainIntegrityError.
+    Blocks and receipts come in order, once each. Transactions and positions within a block are not proven. Raises
+    ChainIntegrityError.
     """
+    order = [(block.header.number, receipt.index) for block in blocks for receipt in block.receipts]
+    if any(later <= earlier for earlier, later in pairwise(order)):
+        raise ChainIntegrityError("blocks or receipts are not in order, once each")
     headers = {block.header.hash: block.header for block in blocks}
     unused = {(block.header.hash, receipt.index) for block in blocks for receipt in block.receipts}
-    if len(headers) != len(blocks) or len(unused) != sum(len(block.receipts) for block in blocks):
-        raise ChainIntegrityError("a block or receipt is there twice")
     if not all(block.receipts for block in blocks):
         raise ChainIntegrityError("a block is there without receipts")
     proven = {log: key for block in blocks for log, key in _logs(block)}

@@ -169,7 +169,7 @@ def follow_seals(steps: Iterable[Header], trusted: frozenset[Address]) -> tuple[
 def _fields(encoded: bytes) -> list[Any]:
     try:
         fields = rlp.decode(encoded)
-    except RLPException as error:
+    except (RLPException, RecursionError) as error:
         raise ChainIntegrityError("a header is not RLP") from error
     if not isinstance(fields, list) or len(fields) < _LEAST_FIELDS or not all(isinstance(one, bytes) for one in fields):
         raise ChainIntegrityError("a header is not a list of its fields")
@@ -198,7 +198,7 @@ def _extra(encoded: bytes) -> Extra:
             round=_number(number),
             seals=tuple(bytes(seal) for seal in seals),
         )
-    except (RLPException, InputError, ValueError, TypeError, IndexError) as error:
+    except (RLPException, InputError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise ChainIntegrityError("a header's extra data is not QBFT's") from error
     if extra.encode() != encoded:
         raise ChainIntegrityError("a header's extra data is not in its only encoding")

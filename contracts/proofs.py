@@ -60,7 +60,15 @@ def path_nodes(root: Digest, key: bytes, nodes: Sequence[bytes]) -> tuple[bytes,
     trie: Any = HexaryTrie({keccak(node): node for node in nodes}, root)
     try:
         return tuple(rlp.encode(node) for node in trie.get_proof(key))
-    except (MissingTraversalNode, MissingTrieNode, ValidationError, RLPException, KeyError, TypeError) as error:
+    except (
+        MissingTraversalNode,
+        MissingTrieNode,
+        ValidationError,
+        RLPException,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ) as error:
         raise ChainIntegrityError(f"nodes do not lead to {root}") from error
 
 
@@ -93,7 +101,7 @@ def verify_receipt(
     try:
         _, _, _, logs = rlp.decode(encoded if encoded[:1] >= b"\xc0" else encoded[1:])
         return tuple((Address(address), tuple(topics), data) for address, topics, data in logs)
-    except (RLPException, ValueError, TypeError) as error:
+    except (RLPException, ValueError, TypeError, RecursionError) as error:
         raise ChainIntegrityError(f"receipt {index} is not a receipt") from error
 
 
@@ -111,7 +119,15 @@ def log_content(log: RawLog) -> tuple[Address, tuple[bytes, ...], bytes]:
 def _verify(root: Digest, key: bytes, nodes: Sequence[bytes], expected: bytes, subject: str) -> None:
     try:
         found = _TRIE.get_from_proof(root, key, tuple(rlp.decode(node) for node in nodes))
-    except (BadTrieProof, MissingTraversalNode, ValidationError, RLPException, KeyError, TypeError) as error:
+    except (
+        BadTrieProof,
+        MissingTraversalNode,
+        ValidationError,
+        RLPException,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ) as error:
         raise ChainIntegrityError(f"the proof of {subject} does not lead to {root}") from error
     if found != expected:
         raise ChainIntegrityError(f"the proof of {subject} proves another value")

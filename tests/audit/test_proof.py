@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import rlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -248,6 +249,17 @@ def _more_nodes(document: dict[str, Any]) -> None:
     document["proof"]["contracts"]["Access"]["head_proof"].append("0x01")
 
 
+def _unordered_blocks(document: dict[str, Any]) -> None:
+    document["proof"]["blocks"].reverse()
+
+
+def _nested_node(document: dict[str, Any]) -> None:
+    node: list[Any] = []
+    for _ in range(500):
+        node = [node]
+    document["proof"]["contracts"]["Access"]["head_proof"][0] = "0x" + rlp.encode(node).hex()
+
+
 def _repeated_block(document: dict[str, Any]) -> None:
     document["proof"]["blocks"].append(document["proof"]["blocks"][0])
 
@@ -261,7 +273,9 @@ def _no_step(document: dict[str, Any]) -> None:
     [
         (_drop_receipt, "the receipts"),
         (_drop_block, "the receipts"),
+        (_unordered_blocks, "the receipts"),
         (_more_nodes, "the heads"),
+        (_nested_node, "the heads"),
         (_repeated_block, "the receipts"),
         (_no_step, "the header"),
     ],
