@@ -25,7 +25,7 @@ from contracts.errors import RevertedError
 from contracts.events import UseOpened
 from contracts.structs import Grant, UseStatus
 from node.context import Context
-from node.errors import RefusedError, UnknownError
+from node.errors import InputRefusedError, RefusedError, UnknownError
 from node.holding import Decided, Holding, RefusalError, is_for
 from node.store import HeldShareRow
 
@@ -140,13 +140,18 @@ class Custody:
             return self._destroy(row)
 
     def held_of(self, asset: AssetId) -> tuple[Digest, ...]:
-        """The deals of an asset, of any version, that this organisation holds a part of."""
-        view = self._context.view
+        """The deals of an asset, of any version, that this organisation holds a part of.
+
+        Raises InputRefusedError where it held some and all were shredded.
+        """
+        view, store = self._context.view, self._context.store
         view.refresh()
-        held = set(self._context.store.held_deals())
-        return tuple(
-            one.deal_hash for one in tuple(view.deals.values()) if one.asset == asset and one.deal_hash in held
-        )
+        deals = [one.deal_hash for one in tuple(view.deals.values()) if one.asset == asset]
+        held = set(store.held_deals())
+        found = tuple(deal for deal in deals if deal in held)
+        if not found and any(store.held_share(deal) is not None for deal in deals):
+            raise InputRefusedError(f"what was held here of asset {asset} was shredded; its statements are kept")
+        return found
 
     def destroy_replaced(self) -> tuple[Digest, ...]:
         """Destroys the shares of deals that another has replaced, once that one is ready on the final chain; returns

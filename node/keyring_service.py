@@ -49,6 +49,7 @@ def keyring_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> N
             "signing_key": rotated.signing_key.hex(),
             "box_key": rotated.box_key.hex(),
             "replaced_at": rotated.replaced_at,
+            "distrusted_from": rotated.distrusted_from,
             "new": rotated.new,
         }
 

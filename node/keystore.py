@@ -20,12 +20,13 @@ from capsule.errors import FormatError, InputError, OpenError
 from capsule.signature import ED25519, Signer, new_secret, signer_from_secret
 from capsule.vault import PassphraseKey, VaultKey, seal_vault, unlock_vault
 from contracts.account import Account
-from node.errors import KeystoreError, PassphraseError
+from node.errors import InputRefusedError, KeystoreError, PassphraseError
 from node.home import write_whole
 
 __all__ = ["BoxKeys", "FormerKey", "KeyPair", "Keystore", "NextKeys", "create_keystore", "open_keystore"]
 
 KEY_BYTES = 32
+LEAST_PASSPHRASE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,14 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class FormerKey:
-    """A box key that was replaced, and when: unix seconds of the block that names its successor."""
+    """A box key that was replaced, and when: unix seconds of the block that names its successor.
+
+    `distrusted_from`: the time that the rotation named, 0 for none.
+    """
 
     box: bytes = field(repr=False)
     replaced_at: int
+    distrusted_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,8 @@ class Keystore:
         contents = self._serving.contents
         if contents.next is None:
             raise KeystoreError("no keys wait to serve; start a rotation first")
-        former = (*contents.former, FormerKey(contents.current.box, replaced_at))
+        replaced = FormerKey(contents.current.box, replaced_at, contents.next.distrusted_from)
+        former = (*contents.former, replaced)
         self._change(current=contents.next.keys, former=former, next=None, unsettled=True)
 
     def settle(self) -> None:
@@ -167,7 +173,8 @@ class Keystore:
         return len(former) - len(kept)
 
     def change_passphrase(self, passphrase: str) -> None:
-        """The same keys under another passphrase; InputError for an empty one."""
+        """The same keys under another passphrase; raises InputRefusedError for a short one."""
+        _check_passphrase(passphrase)
         lock = PassphraseKey.derive(passphrase, self._entropy(len(self.lock.salt)))
         self._write(self._serving.contents, lock)
         self.lock = lock
@@ -189,9 +196,14 @@ class Keystore:
 
 
 def create_keystore(path: Path, passphrase: str, entropy: Callable[[int], bytes], suite: int = ED25519) -> Keystore:
-    """Draws new keys and writes them; raises KeystoreError when the file is there already, InputError for the suite."""
+    """Draws new keys and writes them.
+
+    Raises KeystoreError when the file is there already, InputRefusedError for a short passphrase, InputError for the
+    suite.
+    """
     if path.exists():
         raise KeystoreError(f"{path} exists already; choose another home or open this one")
+    _check_passphrase(passphrase)
     contents = _Contents(entropy(KEY_BYTES), entropy(KEY_BYTES), KeyPair.draw(suite, entropy))
     write_whole(path, seal_vault(passphrase, canonical.encode(_to_json(contents)), entropy), mode=0o600)
     return open_keystore(path, passphrase, entropy)
@@ -216,12 +228,21 @@ def open_keystore(path: Path, passphrase: str, entropy: Callable[[int], bytes]) 
         raise KeystoreError(f"{path} is damaged; restore it from its backup") from None
 
 
+def _check_passphrase(passphrase: str) -> None:
+    """Before keys are put under it, never when they are opened: homes of before the rule stay usable."""
+    if len(passphrase) < LEAST_PASSPHRASE:
+        raise InputRefusedError(f"the passphrase is too short; choose one of at least {LEAST_PASSPHRASE} characters")
+
+
 def _to_json(contents: _Contents) -> dict[str, Json]:
     document: dict[str, Json] = {
         "account": contents.account.hex(),
         "vault": contents.vault.hex(),
         **_pair_to_json(contents.current),
-        "former": [{"box": key.box.hex(), "replaced_at": key.replaced_at} for key in contents.former],
+        "former": [
+            {"box": key.box.hex(), "replaced_at": key.replaced_at, "distrusted_from": key.distrusted_from}
+            for key in contents.former
+        ],
         "unsettled": contents.unsettled,
     }
     if contents.next is not None:
@@ -247,7 +268,8 @@ def _from_json(document: Json) -> _Contents:
         vault=bytes.fromhex(document["vault"]),
         current=_pair_from_json(document),
         former=tuple(
-            FormerKey(bytes.fromhex(key["box"]), int(key["replaced_at"])) for key in document.get("former", ())
+            FormerKey(bytes.fromhex(key["box"]), int(key["replaced_at"]), int(key.get("distrusted_from", 0)))
+            for key in document.get("former", ())
         ),
         next=None
         if following is None

@@ -36,12 +36,16 @@ SAME_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """The keys that serve now. Not `new`: a rotation that had ended shortly before is the one asked for."""
+    """The keys that serve now, and from when on the replaced ones are distrusted (unix seconds, 0: they are not).
+
+    Not `new`: a rotation that had ended shortly before is the one asked for, and nothing was changed.
+    """
 
     suite: int
     signing_key: bytes
     box_key: bytes
     replaced_at: int
+    distrusted_from: int
     new: bool
 
 
@@ -80,27 +84,31 @@ class Rotation:
         """Replaces both keys, or ends the rotation that was under way; killed anywhere, the same call goes on.
 
         `suite` of the new signing key; None: as before. `distrusted_from`: for compromised keys, the time (unix
-        seconds, not in the future) from which nothing under the old key counts. A rotation that ended within the last
-        hour is the one asked for, unless `again`. `keys_lost`: the chain may have keys that this home lost.
+        seconds, not in the future) from which nothing under the key that serves now counts. A rotation that ended
+        within the last hour is the one asked for where it named the same time and drew a key of that suite, unless
+        `again`. One under way is ended first, and then it is the one asked for unless a time or suite is given that it
+        does not have. `keys_lost`: the chain may have keys that this home lost.
 
         Raises KeystoreError where the chain's keys are not this home's, InputRefusedError, LedgerError.
         """
         context, keystore = self._context, self._context.keystore
         if distrusted_from < 0 or distrusted_from > context.clock():
             raise InputRefusedError("keys are distrusted from a time that is past; give unix seconds of when it began")
-        following = keystore.next
-        if following is not None and distrusted_from not in (0, following.distrusted_from):
-            raise InputRefusedError("another rotation is under way; end it without a time, then rotate once more")
-        if following is None and not keystore.unsettled:
-            last = keystore.former[-1].replaced_at if keystore.former else 0
-            ours = self._serve_on_chain()
-            if ours and not again and context.clock() - last < SAME_SECONDS:
+        under_way = keystore.next is not None or keystore.unsettled
+        self.resume()
+        last = keystore.former[-1] if keystore.former else None
+        ours = self._serve_on_chain()
+        if ours and last is not None and suite in (None, keystore.signer.suite):
+            if under_way and distrusted_from in (0, last.distrusted_from):
+                return self._rotated(new=True)
+            recent = context.clock() - last.replaced_at < SAME_SECONDS
+            if recent and not again and distrusted_from == last.distrusted_from:
                 return self._rotated(new=False)
-            if not ours and not keys_lost:
-                raise KeystoreError(
-                    "the keys on chain are not this home's; restore its newest backup, or say that they are lost"
-                )
-            self._send(KeyPair.draw(suite or keystore.signer.suite, context.entropy), distrusted_from)
+        if not ours and not keys_lost:
+            raise KeystoreError(
+                "the keys on chain are not this home's; restore its newest backup, or say that they are lost"
+            )
+        self._send(KeyPair.draw(suite or keystore.signer.suite, context.entropy), distrusted_from)
         self.resume()
         return self._rotated(new=True)
 
@@ -124,8 +132,10 @@ class Rotation:
 
     def _rotated(self, *, new: bool) -> Rotated:
         keystore = self._context.keystore
-        signer = keystore.signer
-        return Rotated(signer.suite, signer.public_key, keystore.box.public, keystore.former[-1].replaced_at, new)
+        signer, last = keystore.signer, keystore.former[-1]
+        return Rotated(
+            signer.suite, signer.public_key, keystore.box.public, last.replaced_at, last.distrusted_from, new
+        )
 
     def _serve_on_chain(self) -> bool:
         """Whether the keys that the chain has are this home's; raises KeystoreError where it has none."""

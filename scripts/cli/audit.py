@@ -7,7 +7,6 @@ from typing import Annotated
 
 import httpx
 import typer
-from rich.table import Table
 
 from audit.auditor import Auditor
 from audit.bundle import bundle as build_bundle
@@ -28,15 +27,17 @@ from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint, sign_checkpoint
 from contracts.ledger import Ledger
 from node.home import Home, write_whole
-from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, err, out, passphrase, progress, show, told
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, progress, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
+from scripts.cli.printing import note, say, tabulate
 from scripts.composition import open_chain, open_home, open_ledger, read_settings
 
-__all__ = ["app", "findings_table"]
+__all__ = ["app", "print_findings"]
 
 app = typer.Typer(no_args_is_help=True, help="The regulator's service: rebuild, check, prove.")
 
 DEFAULT_HOME = Path(".dataspace")
+TRAIL_COLUMNS = ("time (UTC)", "block", "who", "what", "transaction")
 DatabaseOption = Annotated[
     str,
     typer.Option(
@@ -90,13 +91,8 @@ def trail(
     with told(), Home(home), closing(_index(home, database)) as index:
         found = read_trail(index, subject(kind, identifier))
 
-        def table() -> None:
-            rows = Table("time (UTC)", "block", "who", "what", "transaction", title=f"{found.subject}")
-            for row in found.rows:
-                rows.add_row(*row.cells())
-            out.print(rows)
-
-        show(found.to_json(), as_json, table)
+        rows = [row.cells() for row in found.rows]
+        show(found.to_json(), as_json, lambda: tabulate(TRAIL_COLUMNS, rows, str(found.subject)))
 
 
 @app.command()
@@ -119,8 +115,8 @@ def verify(
         )
 
         def told_people() -> None:
-            out.print(findings_table(report.findings))
-            out.print(f"{report.summary.events} events, completeness: {report.completeness} ({report.reason})")
+            print_findings(report.findings)
+            say(f"{report.summary.events} events, completeness: {report.completeness} ({report.reason})")
 
         show(report.to_json(), as_json, told_people)
     if report.findings:
@@ -226,7 +222,12 @@ def check(
     """Verify a bundle with no network. Exit status 1 for findings, 3 when the bundle does not hold."""
     with told():
         verdict = check_bundle(file.read_bytes(), Trust.from_bytes(trust.read_bytes()) if trust else None)
-        show(verdict.to_json(), as_json, lambda: out.print("\n".join(verdict.lines()), markup=False))
+
+        def lines() -> None:
+            for line in verdict.lines():
+                say(line)
+
+        show(verdict.to_json(), as_json, lines)
     if not verdict.holds:
         raise typer.Exit(EXIT_REFUSED)
     if verdict.findings:
@@ -269,15 +270,13 @@ def _newest(file: Path) -> SignedCheckpoint:
 
 
 def _ready(host: str, port: int) -> None:
-    err.print(f"audit service at http://{host}:{port}", markup=False, soft_wrap=True)
+    note(f"audit service at http://{host}:{port}")
 
 
-def findings_table(findings: tuple[Finding, ...]) -> Table:
+def print_findings(findings: tuple[Finding, ...]) -> None:
     """Findings for people, in both languages."""
-    table = Table("rule", "label", "about", "what", "说明", title=f"{len(findings)} findings")
-    for finding in findings:
-        table.add_row(finding.rule, str(finding.label), str(finding.subject), finding.message_en, finding.message_zh)
-    return table
+    rows = [(each.rule, each.label, each.subject, each.message_en, each.message_zh) for each in findings]
+    tabulate(("rule", "label", "about", "what", "说明"), rows, f"{len(findings)} findings")
 
 
 @contextmanager

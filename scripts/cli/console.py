@@ -15,7 +15,6 @@ from typing import Annotated, Any, BinaryIO, NoReturn
 
 import httpx
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -25,10 +24,10 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
 from node.service import build_app
 from scripts.cli.exits import EXIT_INPUT, EXIT_REFUSED, EXIT_UNREACHABLE, KNOWN_ERRORS, exit_status
+from scripts.cli.printing import err, note, print_answer, print_json
 from scripts.composition import Api, node_at
 from scripts.inprocess import InProcess
 
@@ -56,13 +55,10 @@ PassphraseFileOption = Annotated[
 
 CALL_SECONDS = 600.0
 
-out = Console()
-err = Console(stderr=True)
-
 
 def fail(sentence: str, status: int) -> NoReturn:
     """Ends the command with one sentence on standard error."""
-    err.print(f"dataspace: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    note(f"dataspace: {sentence}", "red")
     raise typer.Exit(status)
 
 
@@ -97,23 +93,19 @@ def passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -
 
 
 def show(content: Mapping[str, Any], as_json: bool, human: Callable[[], None] | None = None) -> None:
-    """Prints one JSON object, or what `human` prints, or the content as a two-column table."""
+    """Prints one JSON object, or what `human` prints, or the content as lines of a name and a value."""
     if as_json:
-        sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
+        print_json(content, indent=None)
     elif human is not None:
         human()
     else:
-        table = Table(show_header=False, box=None)
-        for name, value in content.items():
-            written = value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
-            table.add_row(name.replace("_", " "), str(written))
-        out.print(table)
+        print_answer(content)
 
 
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error for long work: call what it yields with done and total."""
-    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(unit, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(unit, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -122,7 +114,13 @@ def progress(unit: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error with rate and time left: call what it yields with the bytes done so far."""
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn(what, markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from capsule.signature import ED25519
 from node.errors import InputRefusedError
-from scripts.cli.console import HomeOption, JsonOption, out, show, told
+from scripts.cli.console import HomeOption, JsonOption, show, told
 from scripts.cli.exits import EXIT_FINDINGS
+from scripts.cli.printing import tabulate
 from scripts.demo.run import ATTACKS, run_attack, run_trip
 from scripts.demo.telling import Teller
 
@@ -29,7 +29,7 @@ def demo(
 ) -> None:
     """Take the main job's eight steps on the embedded chain. Exit status 1 for findings, or an attack unseen."""
     with told():
-        teller = Teller(None if as_json else out)
+        teller = Teller(shows=not as_json)
         if attack == "all":
             ok = _all(home, readings, suite, as_json)
         elif attack:
@@ -52,15 +52,15 @@ def demo(
 
 def _all(home: Path, readings: Path | None, suite: int, as_json: bool) -> bool:
     """Every attack in a world of its own; a table at the end."""
-    table = Table("attack", "group", "what 攻击", "caught 结果", title="attacks 攻击")
-    results = []
+    results, rows = [], []
     for attack in ATTACKS.values():
-        outcome = run_attack(attack, home, readings, Teller(None), suite)
+        outcome = run_attack(attack, home, readings, Teller(shows=False), suite)
         content = outcome.content
         results.append(content)
-        table.add_row(attack.name, attack.group, f"{attack.english}\n{attack.chinese}", _caught(content))
+        rows.append((attack.name, attack.group, attack.english, attack.chinese, _caught(content)))
+    columns = ("attack", "group", "what", "攻击", "caught 结果")
     ok = all(content["ok"] for content in results)
-    show({"ok": ok, "attacks": results}, as_json, lambda: out.print(table))
+    show({"ok": ok, "attacks": results}, as_json, lambda: tabulate(columns, rows, "attacks 攻击"))
     return ok
 
 

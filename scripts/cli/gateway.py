@@ -29,7 +29,6 @@ from scripts.cli.console import (
     JsonOption,
     NodeClient,
     PassphraseFileOption,
-    err,
     home_client,
     passphrase,
     show,
@@ -47,6 +46,7 @@ from scripts.cli.mqtt import (
     broker_at,
     subscribed,
 )
+from scripts.cli.printing import note
 from scripts.cli.vehicle import app as vehicle_app
 from scripts.composition import Api, now, open_chain, open_home, open_ledger
 
@@ -94,7 +94,7 @@ def serve(
         log_as_json()
         api.write(home / "api.json")
         try:
-            err.print(f"gateway {gateway.account} at {api.url}", markup=False, soft_wrap=True)
+            note(f"gateway {gateway.account} at {api.url}")
             run_until_told(build_app(gateway, api.token), settings.host, settings.port, gateway.settings)
         finally:
             (home / "api.json").unlink(missing_ok=True)
@@ -155,11 +155,9 @@ def _vehicles(gateway: Gateway, settings: Settings, home: Path, port: int) -> It
         witness = VehicleWitness(gateway, vehicles, clock=now, entropy=secrets.token_bytes)
         with serving(VehicleServer(witness, VehicleLimits.of(gateway.settings)), settings.host, port):
             key = gateway.public_key
-            err.print(
+            note(
                 f"vehicles of GB/T 32960 at {settings.host}:{port}; enrol them with suite {key.suite}, "
-                f"key {key.key.hex()}",
-                markup=False,
-                soft_wrap=True,
+                f"key {key.key.hex()}"
             )
             yield
 

@@ -7,13 +7,11 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from node.errors import InputRefusedError
 from node.home import create_whole
 from scripts.cli.console import HomeOption, JsonOption, NodeClient, PassphraseFileOption, show
-from scripts.cli.console import out as console
+from scripts.cli.printing import say, tabulate
 
 __all__ = ["add_indicator_commands"]
 
@@ -80,12 +78,10 @@ def add_indicator_commands(
             answer = gateway.ask("GET", f"/v1/marks?{query}")
 
             def human() -> None:
-                table = Table("frame", "column", "rule", "rows", "readings", "why the first")
-                for mark in answer["marks"]:
-                    cells = (mark[name] for name in ("sequence", "column", "rule", "rows", "readings", "detail"))
-                    table.add_row(*(escape(str(cell)) for cell in cells))
-                console.print(table)
+                names = ("sequence", "column", "rule", "rows", "readings", "detail")
+                rows = [[mark[name] for name in names] for mark in answer["marks"]]
+                tabulate(("frame", "column", "rule", "rows", "readings", "why the first"), rows)
                 counts = ", ".join(f"{rule} {count}" for rule, count in answer["by_rule"].items())
-                console.print(f"{answer['marked_readings']} readings marked" + (f": {counts}" if counts else ""))
+                say(f"{answer['marked_readings']} readings marked" + (f": {counts}" if counts else ""))
 
             show(answer, as_json, human)

@@ -21,6 +21,7 @@ from scripts.cli.console import (
     told,
 )
 from scripts.cli.exits import EXIT_INPUT
+from scripts.cli.printing import note
 from scripts.composition import open_home
 
 __all__ = ["backup", "change_passphrase", "forget_former_keys", "restore", "rotate_keys"]
@@ -47,7 +48,10 @@ def rotate_keys(
         if suite is not None:
             body["suite"] = suite
         with node_client(home, passphrase_file) as node:
-            show(_ask(node, "/v1/organisation/keys/rotate", body), as_json)
+            rotated = _ask(node, "/v1/organisation/keys/rotate", body)
+            show(rotated, as_json)
+            if not rotated["new"]:
+                note("nothing was changed: this is the rotation that ended within the last hour; --again rotates anew")
 
 
 def forget_former_keys(

@@ -10,7 +10,7 @@ import typer
 from gateway.broker import Broker
 from gateway.gateway import Gateway
 from gateway.mqtt import Subscriber
-from scripts.cli.console import err
+from scripts.cli.printing import note
 
 __all__ = [
     "MqttCaOption",
@@ -72,5 +72,5 @@ def subscribed(gateway: Gateway, broker: Broker | None) -> Iterator[None]:
         Subscriber(gateway, broker, max_frame_bytes=gateway.settings.max_frame_bytes) as subscriber,
         gateway.watch.beside("broker", subscriber.trouble),
     ):
-        err.print(f"frames from {broker}", markup=False, soft_wrap=True)
+        note(f"frames from {broker}")
         yield

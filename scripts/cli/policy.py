@@ -1,14 +1,12 @@
 """dataspace policy: what a policy means to this system, what it says to a request, and how policies relate."""
 
 import hashlib
-import json
 from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from capsule import canonical
 from capsule.errors import PolicyError
@@ -28,8 +26,9 @@ from capsule.policy.values import moment
 from capsule.policy.vocabulary import OPERANDS, Label
 from capsule.policy.writing import profile_document, write_scope
 from node.errors import InputRefusedError
-from scripts.cli.console import JsonOption, out, show, told
+from scripts.cli.console import JsonOption, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
+from scripts.cli.printing import print_json, say, tabulate
 from scripts.composition import now
 
 __all__ = ["app"]
@@ -66,11 +65,9 @@ def compile_command(policy: PolicyArgument, save: OutOption = None, as_json: Jso
         }
 
         def table() -> None:
-            rows = Table("term", "by whom")
-            for term, label in compiled.labels.items():
-                rows.add_row(term, _ENFORCED[label])
-            out.print(rows)
-            out.print(f"policy hash {compiled.policy_hash}\nterms hash  {compiled.terms.hash}", highlight=False)
+            tabulate(("term", "by whom"), [(term, _ENFORCED[label]) for term, label in compiled.labels.items()])
+            say(f"policy hash {compiled.policy_hash}")
+            say(f"terms hash  {compiled.terms.hash}")
 
         show(content, as_json, table)
 
@@ -114,13 +111,13 @@ def explain_command(
         }
 
         def table() -> None:
-            rows = Table("rule", "term", "by whom", "state", "why", "说明")
-            for line in lines:
-                rows.add_row(line.kind, line.term, _by(line, compiled), line.state, line.english, line.chinese)
-            out.print(rows)
-            out.print(f"decision: {report.decision}", highlight=False)
+            rows = [
+                (line.kind, line.term, _by(line, compiled), line.state, line.english, line.chinese) for line in lines
+            ]
+            tabulate(("rule", "term", "by whom", "state", "why", "说明"), rows)
+            say(f"decision: {report.decision}")
             if refused is not None:
-                out.print(f"nobody enforces this policy here: {refused}", highlight=False)
+                say(f"nobody enforces this policy here: {refused}")
 
         show(content, as_json, table)
     if report.decision is not Decision.PERMITTED:
@@ -169,11 +166,9 @@ def compare_command(first: PolicyArgument, second: PolicyArgument, as_json: Json
         }
 
         def table() -> None:
-            lines = Table("term", "the first is", "first", "second")
-            for each, one, two in rows:
-                lines.add_row(each.term, str(each.relation), one[0], two[0])
-            out.print(lines)
-            out.print(f"the first policy is: {found.relation}", highlight=False)
+            lines = [(each.term, each.relation, one[0], two[0]) for each, one, two in rows]
+            tabulate(("term", "the first is", "first", "second"), lines)
+            say(f"the first policy is: {found.relation}")
 
         show(content, as_json, table)
     if found.relation is Relation.CONFLICT:
@@ -196,10 +191,8 @@ def template_command(
             content = {each: {"en": one.english, "zh": one.chinese} for each, one in TEMPLATES.items()}
 
             def table() -> None:
-                rows = Table("template", "what it allows", "说明")
-                for each, one in TEMPLATES.items():
-                    rows.add_row(each, one.english, one.chinese)
-                out.print(rows)
+                rows = [(each, one.english, one.chinese) for each, one in TEMPLATES.items()]
+                tabulate(("template", "what it allows", "说明"), rows)
 
             show(content, as_json, table)
             return
@@ -229,7 +222,7 @@ def _give(document: canonical.Json, save: Path | None, as_json: bool) -> None:
     show(
         {"policy": document, "publishable": refused is None, "not_publishable_because": refused},
         as_json,
-        lambda: out.print(json.dumps(document, ensure_ascii=False, indent=2), highlight=False, markup=False),
+        lambda: print_json(document),
     )
 
 

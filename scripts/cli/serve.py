@@ -11,7 +11,8 @@ from contracts.errors import LedgerError
 from node.errors import NodeError, SettingsError
 from node.organisation import Node
 from node.service import build_app
-from scripts.cli.console import HomeOption, PassphraseFileOption, err, passphrase, told
+from scripts.cli.console import HomeOption, PassphraseFileOption, passphrase, told
+from scripts.cli.printing import note
 from scripts.composition import Api, node_at
 
 __all__ = ["app"]
@@ -39,7 +40,7 @@ def serve(home: HomeOption = Path(".dataspace"), passphrase_file: PassphraseFile
         api.write(node.context.home.api_file)
         worker.start()
         try:
-            err.print(f"node of {node.context.account} at {api.url}; chain view: {view}", markup=False, soft_wrap=True)
+            note(f"node of {node.context.account} at {api.url}; chain view: {view}")
             server.run()
         finally:
             stop.set()
@@ -59,5 +60,5 @@ def _work(node: Node, stop: threading.Event, seconds: float) -> None:
         except (CapsuleError, LedgerError, NodeError) as error:
             word = f"waiting: {error}"
         if word and word != said:
-            err.print(word, markup=False, soft_wrap=True)
+            note(word)
         said = word

@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from audit.findings import Finding
+from scripts.cli.printing import say, tabulate
 from scripts.demo.attacks.catalogue import Caught
 from scripts.demo.trip import TITLES, Trip
 from scripts.demo.world import World
@@ -19,13 +17,14 @@ __all__ = ["Teller", "caught_json", "trip_json", "world_json"]
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Says each step as it happens; `console` None keeps silent."""
+    """Says each step on standard output as it happens, or keeps silent."""
 
-    console: Console | None
+    shows: bool
 
     def say(self, text: str) -> None:
-        if self.console:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self.shows:
+            for line in text.split("\n"):
+                say(line)
 
     @contextmanager
     def step(self, number: int) -> Iterator[Callable[[str], None]]:
@@ -36,14 +35,11 @@ class Teller:
 
     def result(self, document: bytes, most: int = 30) -> None:
         """The result as a table; only the buyer sees it."""
-        if self.console is None:
+        if not self.shows:
             return
         content = json.loads(document)
-        table = Table(*(column["name"] for column in content["columns"]), title="result 结果")
-        for row in content["rows"][:most]:
-            first, *rest = row
-            table.add_row("all 合计" if first is None else str(first), *map(_cell, rest))
-        self.console.print(table)
+        rows = [["all 合计" if first is None else first, *map(_cell, rest)] for first, *rest in content["rows"][:most]]
+        tabulate([column["name"] for column in content["columns"]], rows, "result 结果")
 
 
 def _cell(value: Any) -> str:

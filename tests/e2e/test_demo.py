@@ -15,7 +15,7 @@ from scripts.demo.telling import Teller
 M5BAT = Path(__file__).parents[2].parent / "shared/data/m5bat-20230407/station_and_2_units_10s.csv"
 ROWS = 8_640
 COLUMNS = 35
-SILENT = Teller(None)
+SILENT = Teller(shows=False)
 STOPPED = {
     "tampered-capsule": (7, "capsule_wrong"),
     "custodian-collusion": (7, "data key"),

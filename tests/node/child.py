@@ -11,7 +11,7 @@ from pathlib import Path
 import scripts.demo.world
 from tests.node.space import Space, build_space
 
-PASSPHRASE = "kill"
+PASSPHRASE = "kill passphrase"
 
 
 def main(home: Path) -> None:

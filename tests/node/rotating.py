@@ -25,7 +25,7 @@ from tests.node.space import Space
 
 __all__ = ["PASSPHRASE", "Copy", "copied", "rotate"]
 
-PASSPHRASE = "kill"
+PASSPHRASE = "kill passphrase"
 # past the time in which a rotation counts as the one asked for
 LATER_SECONDS = 7200
 NAME = "custodian-1"

@@ -22,7 +22,7 @@ from node.store import Store
 from node.view import LedgerView
 from tests.node.space import TOKEN, Space, decided_on
 
-PASSPHRASE = "drill"
+PASSPHRASE = "drill passphrase"
 
 
 def backed_up(space: Space, name: str, folder: Path) -> Path:
@@ -145,13 +145,13 @@ def test_what_is_no_whole_backup_restores_nothing(space: Space, tmp_path: Path) 
 
 def test_a_new_passphrase_opens_the_keys_and_the_old_one_none(space: Space) -> None:
     member = space["regulator"]
-    member.keystore.change_passphrase("one")
-    member.keystore.change_passphrase("two")
-    opened = open_keystore(member.home / "keystore.json", "two", secrets.token_bytes)
+    member.keystore.change_passphrase("the first one")
+    member.keystore.change_passphrase("the second one")
+    opened = open_keystore(member.home / "keystore.json", "the second one", secrets.token_bytes)
     assert (opened.account.address, opened.box.public, opened.vault) == (
         member.account, member.keystore.box.public, member.keystore.vault
     )  # fmt: skip
     with pytest.raises(PassphraseError):
-        open_keystore(member.home / "keystore.json", "one", secrets.token_bytes)
+        open_keystore(member.home / "keystore.json", "the first one", secrets.token_bytes)
     with pytest.raises(OpenError):
         member.keystore.box.open(b"nothing")

@@ -550,7 +550,8 @@ def test_a_shredded_provider_part_ends_the_asset(own: Space) -> None:
     row = provider.context.store.offering(before.deal.capsule_root)
     assert row is not None
     assert canonical.decode(row.shares) == []
-    assert client.post(path, json={"asset": str(before.asset)}, headers=bearer).status_code == 404
+    again = client.post(path, json={"asset": str(before.asset)}, headers=bearer)
+    assert (again.status_code, "was shredded" in again.json()["detail"]) == (400, True)
     assert client.post(path, json={}, headers=bearer).status_code == 400
     # no new deal comes of it either
     opened = provider.dealing.open(before.asset, "too late")

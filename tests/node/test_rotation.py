@@ -189,13 +189,52 @@ def test_rotations_that_can_not_be_are_refused_and_change_nothing(space: Space, 
     assert before == (len(keys_set(member.node)), (member.home / "keystore.json").read_bytes())
 
 
+def test_only_the_same_rotation_within_the_hour_is_the_one_that_ended(space: Space) -> None:
+    member = space["gateway"]
+    now = space.clock.now
+    first = member.node.rotate_keys(again=True)
+    announced = len(keys_set(member.node))
+    assert member.node.rotate_keys() == member.node.rotate_keys(suite=first.suite) == replace(first, new=False)
+    assert len(keys_set(member.node)) == announced
+    # stolen: a time, another suite, another time, and no time after one, are other rotations
+    stolen = member.node.rotate_keys(distrusted_from=now - 100)
+    assert (stolen.new, stolen.distrusted_from) == (True, now - 100)
+    assert member.node.rotate_keys(distrusted_from=now - 100) == replace(stolen, new=False)
+    other = member.node.rotate_keys(distrusted_from=now - 100, suite=SM2)
+    assert (other.new, other.suite) == (True, SM2)
+    assert member.node.rotate_keys(distrusted_from=now - 200, suite=SM2).new
+    assert member.node.rotate_keys(suite=1).new
+    told = [(event.suite, event.distrusted_from) for event in keys_set(member.node)[announced:]]
+    assert told == [(first.suite, now - 100), (SM2, now - 100), (SM2, now - 200), (1, 0)]
+    # what the file remembers of it survives a restart
+    member.keystore.change_passphrase("of the gateway")
+    kept = open_keystore(member.home / "keystore.json", "of the gateway", secrets.token_bytes)
+    assert kept.former[-3:] == member.keystore.former[-3:]
+    assert [key.distrusted_from for key in kept.former[-3:]] == [now - 100, now - 200, 0]
+
+
+def test_a_time_given_while_a_rotation_is_under_way_is_not_lost(space: Space) -> None:
+    custodian = space["custodian-2"]
+    line = FlakyChain(custodian.ledger.chain)
+    ledger = Ledger.connect(line, space.world.directory, custodian.keystore.account, patience=Patience(block=0.2))
+    node = Node(replace(custodian.node.context, ledger=ledger, view=LedgerView(ledger)))
+    announced = len(keys_set(node))
+    line.lose_before = 9
+    with pytest.raises(ChainUnreachableError):
+        node.rotate_keys(again=True)
+    line.lose_before = 0
+    stolen = space.clock.now - 50
+    assert node.rotate_keys(distrusted_from=stolen).distrusted_from == stolen
+    assert [event.distrusted_from for event in keys_set(node)[announced:]] == [0, stolen]
+
+
 def copied_keys(space: Space, folder: Path) -> Keystore:
     """The custodian's account with other keys: a backup from before a rotation."""
     member = space["gateway"]
-    member.keystore.change_passphrase("x")
+    member.keystore.change_passphrase("of a stranger")
     path = folder / "keystore.json"
     path.write_bytes((member.home / "keystore.json").read_bytes())
-    stranger = open_keystore(path, "x", secrets.token_bytes)
+    stranger = open_keystore(path, "of a stranger", secrets.token_bytes)
     stranger.prepare(NextKeys(KeyPair.draw(1, secrets.token_bytes), b"", 0))
     stranger.promote(0)
     stranger.settle()
@@ -227,8 +266,6 @@ def test_a_bad_line_never_makes_two_rotations(space: Space, fault: str) -> None:
         node.rotate_keys(again=True)
     prepared = custodian.keystore.next
     assert prepared is not None
-    with pytest.raises(InputRefusedError, match="under way"):
-        node.rotate_keys(distrusted_from=1)
     line.lose_before = line.lose_after = 0
     line.keep_away = line.refuse_next = False
     node.work()  # any round of work goes on with it

@@ -9,8 +9,8 @@ import pytest
 
 from capsule.errors import OpenError
 from capsule.ids import Digest
-from capsule.vault import VaultKey, seal_vault
-from node.errors import KeystoreError, PassphraseError, StoreError
+from capsule.vault import VaultKey, open_vault, seal_vault
+from node.errors import InputRefusedError, KeystoreError, PassphraseError, StoreError
 from node.keystore import create_keystore, open_keystore
 from node.store import DecisionRow, RunRow, Store
 
@@ -26,14 +26,14 @@ def mode(path: Path) -> int:
 
 def test_keys_come_back_with_their_passphrase_only(tmp_path: Path) -> None:
     path = tmp_path / "keystore.json"
-    made = create_keystore(path, "right", secrets.token_bytes)
-    opened = open_keystore(path, "right", secrets.token_bytes)
+    made = create_keystore(path, "right one", secrets.token_bytes)
+    opened = open_keystore(path, "right one", secrets.token_bytes)
     assert opened.account.address == made.account.address
     assert opened.signer.public_key == made.signer.public_key
     assert opened.box.public == made.box.public
     assert opened.vault == made.vault
     assert mode(path) == 0o600
-    for wrong in ("wrong", "Right", "right "):
+    for wrong in ("wrong", "Right one", "right one ", ""):
         with pytest.raises(PassphraseError, match="give the right one"):
             open_keystore(path, wrong, secrets.token_bytes)
     content = path.read_bytes()
@@ -47,23 +47,38 @@ def test_keys_come_back_with_their_passphrase_only(tmp_path: Path) -> None:
 
 def test_a_key_file_is_never_written_over(tmp_path: Path) -> None:
     path = tmp_path / "keystore.json"
-    create_keystore(path, "right", secrets.token_bytes)
+    create_keystore(path, "right one", secrets.token_bytes)
     before = path.read_bytes()
     with pytest.raises(KeystoreError, match="exists already"):
-        create_keystore(path, "right", secrets.token_bytes)
+        create_keystore(path, "right one", secrets.token_bytes)
     assert path.read_bytes() == before
+
+
+def test_keys_are_put_under_no_short_passphrase_but_open_with_one(tmp_path: Path) -> None:
+    path = tmp_path / "keystore.json"
+    with pytest.raises(InputRefusedError, match="at least 8 characters"):
+        create_keystore(path, "1234567", secrets.token_bytes)
+    assert not path.exists()
+    made = create_keystore(path, "12345678", secrets.token_bytes)
+    before = path.read_bytes()
+    with pytest.raises(InputRefusedError, match="at least 8 characters"):
+        made.change_passphrase("1234567")
+    assert path.read_bytes() == before
+    older = open_vault("12345678", before)
+    path.write_bytes(seal_vault("x", older, secrets.token_bytes))
+    assert open_keystore(path, "x", secrets.token_bytes).account.address == made.account.address
 
 
 def test_a_damaged_key_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "keystore.json"
     with pytest.raises(KeystoreError, match="can't be read"):
-        open_keystore(path, "right", secrets.token_bytes)
+        open_keystore(path, "right one", secrets.token_bytes)
     inside = (b"[]", b"{}", b'{"account": "xx"}', b'{"account":"00","box":"00","signing":"00","vault":"00"}', b"\xff")
     outside = (b"", b"{}", b"[" * 100_000, b'{"kind": "dataspace/vault", "version": 2}')
-    for content in (*outside, *(seal_vault("right", one, secrets.token_bytes) for one in inside)):
+    for content in (*outside, *(seal_vault("right one", one, secrets.token_bytes) for one in inside)):
         path.write_bytes(content)
         with pytest.raises(KeystoreError, match="is damaged"):
-            open_keystore(path, "right", secrets.token_bytes)
+            open_keystore(path, "right one", secrets.token_bytes)
 
 
 # Rows

@@ -155,7 +155,7 @@ def test_keys_are_announced_once_and_never_over_others(space: Space, tmp_path: A
     member.node.announce(endpoint)
     member.node.announce("")
     assert space.world.chain.head().number == head
-    other = create_keystore(tmp_path / "keystore.json", "x", secrets.token_bytes)
+    other = create_keystore(tmp_path / "keystore.json", "of another", secrets.token_bytes)
     other.account = member.keystore.account
     with pytest.raises(KeystoreError, match="not this home's"):
         Node(replace(member.node.context, keystore=other)).announce("")

@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,11 +111,16 @@ def test_keys_rotate_and_are_backed_up_while_the_service_runs(company: Organisat
     rotated = run(home, "rotate-keys", "--suite", str(SM2))
     assert (rotated["new"], rotated["suite"]) == (True, SM2)
     assert run(home, "rotate-keys") == {**rotated, "new": False}
+    # keys that were stolen are replaced within the hour too
+    now = str(int(time.time()))
+    first, rotated = rotated, run(home, "rotate-keys", "--distrusted-from", now)
+    assert (rotated["new"], rotated["distrusted_from"]) == (True, int(now))
+    assert (rotated["suite"], rotated["box_key"] != first["box_key"]) == (SM2, True)
     assert (home / "keystore.json").read_bytes() != before
     backup = tmp_path / "company.backup"
     assert run(home, "backup", "--out", str(backup))["bytes"] == backup.stat().st_size
     assert "exists already" in run(home, "backup", "--out", str(backup), status=2)["error"]
-    assert run(home, "forget-former-keys", "--keep-former-days", "0") == {"dropped": 1, "kept": 0}
+    assert run(home, "forget-former-keys", "--keep-former-days", "0") == {"dropped": 2, "kept": 0}
     assert "another process uses" in run(home, "change-passphrase", status=2)["error"]
     company.service.send_signal(signal.SIGABRT)
     _, ended = os.waitpid(pid, 0)
@@ -131,9 +137,9 @@ def test_keys_rotate_and_are_backed_up_while_the_service_runs(company: Organisat
     assert [each.box.public.hex() for each in keys] == [rotated["box_key"]] * 2
     assert "not empty" in run(copy, "restore", str(backup), status=2)["error"]
     new = tmp_path / "new-passphrase"
-    new.write_text("another\n")
+    new.write_text("quite another\n")
     run(copy, "change-passphrase", "--new-passphrase-file", str(new))
-    assert open_keystore(copy / "keystore.json", "another", secrets.token_bytes).box.public == keys[0].box.public
+    assert open_keystore(copy / "keystore.json", "quite another", secrets.token_bytes).box.public == keys[0].box.public
     assert "no time" in run(home, "rotate-keys", "--distrusted-from", "soon", status=2)["error"]
 
 
