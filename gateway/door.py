@@ -118,7 +118,7 @@ class HttpDoor:
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise PeerUnreachableError(f"no answer from the gateway at {url}: {exc}") from exc
         if answer.status_code in _TRY_AGAIN:
-            raise PeerUnreachableError(f"the gateway can't do it now: {_reason(answer)}")
+            raise PeerUnreachableError(f"the gateway takes nothing now: {_reason(answer)}")
         return answer
 
 

@@ -179,6 +179,19 @@ def test_places_in_memory_are_forgotten_for_more_devices_than_there_is_room(spac
         assert gateway.public_key.key == GATEWAY_SIGNER.public_key
 
 
+def test_a_store_from_before_an_index_gets_it(space: Space, device: Device, tmp_path: Path) -> None:
+    ledger = space.gateway_ledger()
+    with space.open_gateway(tmp_path / "gateway", ledger) as gateway:
+        gateway.take(device.frame(some_rows(0, 1)))
+    with sqlite3.connect(tmp_path / "gateway" / "gateway.db") as old:
+        old.execute("DROP INDEX gateway_forks_device")
+    with space.open_gateway(tmp_path / "gateway", ledger) as gateway:
+        assert gateway.status().frames == 1
+    with sqlite3.connect(tmp_path / "gateway" / "gateway.db") as now:
+        plan = now.execute("EXPLAIN QUERY PLAN SELECT number FROM gateway_forks WHERE device = x'00'").fetchall()
+    assert "gateway_forks_device" in str(plan)
+
+
 def test_a_store_of_another_version_is_told_and_left_alone(space: Space, tmp_path: Path) -> None:
     (tmp_path / "gateway").mkdir()
     with sqlite3.connect(tmp_path / "gateway" / "gateway.db") as old:
