@@ -2,8 +2,9 @@
 
 What is covered: QBFT headers in Besu's format, sealed by two thirds of the pinned set; a set that changes is followed
 through headers that two thirds of the set before and of the new one sealed. What is not: votes are not counted again
-(the seals of the old set stand for them); sets kept in a validator contract are taken to be the pinned one; keys of
-former validators that were stolen later could seal another past, so pin the newest set that you know.
+(the seals of the old set stand for them); sets kept in a validator contract are taken to be the pinned one; seals of
+IBFT 2.0, Clique or Quorum's Istanbul are not read; keys of former validators that were stolen later could seal another
+past, so pin the newest set that you know.
 """
 
 from __future__ import annotations

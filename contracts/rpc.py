@@ -107,7 +107,12 @@ class RpcChain:
         if answer is None:
             raise ChainRefusedError(f"{self!r} has no block {number}")
         with _Reading(self, "eth_getBlockByNumber"):
-            header, stated = _header(answer), Digest(_bytes(answer["hash"]))
+            encoded, stated = _encoded_header(answer), Digest(_bytes(answer["hash"]))
+        # Not an error in the answer: the header may be of a consensus or a fork that is not known here.
+        try:
+            header = Header.read(encoded)
+        except ChainIntegrityError as error:
+            raise ChainRefusedError(f"{self!r} has a header of block {number} that proves nothing: {error}") from error
         if (header.hash, header.number) != (stated, number):
             raise ChainRefusedError(
                 f"{self!r} gives a header of block {number} that does not hash to its hash; it proves nothing"
@@ -174,6 +179,8 @@ class RpcChain:
     def storage_proof(self, address: Address, slots: Sequence[int], block: int) -> StorageProof:
         keys = [_hex(slot.to_bytes(32, "big")) for slot in slots]
         answer = self._ask("eth_getProof", _hex(address), keys, hex(block))
+        if answer is None:
+            raise ChainRefusedError(f"{self!r} keeps no state of block {block} any more")
         with _Reading(self, "eth_getProof"):
             return _storage_proof(address, tuple(slots), block, answer)
 
@@ -304,13 +311,14 @@ def _log(entry: _Json) -> RawLog:
     )
 
 
-def _header(answer: _Json) -> Header:
+def _encoded_header(answer: _Json) -> bytes:
     fields = [_bytes(answer[name]) if name in _BYTES else _minimal(answer[name]) for name in _HEADER]
     for name in _LATER:
         if answer.get(name) is None:
             break
         fields.append(_bytes(answer[name]) if name in _BYTES else _minimal(answer[name]))
-    return Header.read(rlp.encode(fields))
+    encoded: bytes = rlp.encode(fields)
+    return encoded
 
 
 def _minimal(text: _Json) -> bytes:

@@ -21,6 +21,7 @@ from contracts.errors import (
     NonceConflictError,
     RevertedError,
 )
+from contracts.headers import QBFT_MIX_HASH
 from contracts.rpc import RpcChain
 
 _SOMEONE = Address(b"\x01" * 20)
@@ -235,3 +236,26 @@ def test_keys_in_a_url_are_not_shown() -> None:
         "single unverified endpoint",
         "own node",
     )
+
+
+def test_chain_that_proves_nothing_is_refused_and_not_called_a_liar(endpoint: Endpoint) -> None:
+    """Another consensus (IBFT 2.0 has QBFT's mix hash), a header with unknown fields, a node that forgot its state."""
+    header = {
+        **dict.fromkeys(("parentHash", "sha3Uncles", "stateRoot", "receiptsRoot", "hash"), "0x" + "05" * 32),
+        "transactionsRoot": "0x" + "05" * 32,
+        "miner": "0x" + "00" * 20,
+        "logsBloom": "0x" + "00" * 256,
+        **dict.fromkeys(("difficulty", "gasLimit", "gasUsed", "timestamp"), "0x1"),
+        "number": "0x3",
+        "nonce": "0x" + "00" * 8,
+        "extraData": "0xc0",
+        "mixHash": "0x" + QBFT_MIX_HASH.hex(),
+    }
+    endpoint.answers = {"eth_getBlockByNumber": {"result": header}, "eth_getProof": {"result": None}}
+    with pytest.raises(ChainRefusedError, match="not QBFT"):
+        endpoint.chain.header(3)
+    header["mixHash"] = "0x" + "00" * 32
+    with pytest.raises(ChainRefusedError, match="does not hash to its hash"):
+        endpoint.chain.header(3)
+    with pytest.raises(ChainRefusedError, match="keeps no state"):
+        endpoint.chain.storage_proof(_SOMEONE, (0,), 3)
