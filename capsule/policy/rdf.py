@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache, lru_cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import pyoxigraph as ox
@@ -36,6 +37,9 @@ _MAX_NESTING: Final = 65_536
 Node: TypeAlias = ox.NamedNode | ox.BlankNode | ox.Literal
 
 
+_NOTHING: Final = MappingProxyType[str, tuple[Node, ...]]({})
+
+
 class Syntax(StrEnum):
     """How a graph is written."""
 
@@ -47,9 +51,12 @@ class Graph:
     """Triples by subject and predicate; subjects are IRIs, or "_:" and a label."""
 
     def __init__(self, triples: Iterator[tuple[str, str, Node]]) -> None:
-        self._by_subject: dict[str, dict[str, dict[Node, None]]] = {}
+        found: dict[str, dict[str, dict[Node, None]]] = {}
         for subject, predicate, given in triples:
-            self._by_subject.setdefault(subject, {}).setdefault(predicate, {})[given] = None
+            found.setdefault(subject, {}).setdefault(predicate, {})[given] = None
+        self._by_subject: Mapping[str, Mapping[str, tuple[Node, ...]]] = {
+            subject: {name: tuple(values) for name, values in said.items()} for subject, said in found.items()
+        }
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -58,7 +65,7 @@ class Graph:
 
     def of(self, subject: str) -> Mapping[str, tuple[Node, ...]]:
         """A subject's values by predicate, whose names are short where they are ODRL's or our profile's."""
-        return {name: tuple(values) for name, values in self._by_subject.get(subject, {}).items()}
+        return self._by_subject.get(subject, _NOTHING)
 
     def listed(self, values: Sequence[Node]) -> Iterator[tuple[Node, tuple[str, ...]]]:
         """The values, with RDF lists among them unrolled; each with the list's own nodes passed on the way."""

@@ -47,6 +47,7 @@ _AFTER: Final = MappingProxyType(
 )
 _SHARED: Final = ("action", "target", "assigner", "assignee")
 _LOGICAL: Final = ("and", "or", "xone")
+_CONSTRAINT: Final = frozenset(("leftOperand", "operator", "rightOperand", "unit", "ds:label", *_LOGICAL))
 
 
 def read_policy(data: bytes, syntax: Syntax) -> Policy:
@@ -139,15 +140,13 @@ class _PolicyReader(GraphWalk):
 
     def _condition(self, subject: str, depth: int) -> Condition:
         self._spend("constraint")
-        statements = self.node(
-            subject, ("leftOperand", "operator", "rightOperand", "unit", "ds:label", *_LOGICAL), "constraint"
-        )
+        statements = self.node(subject, _CONSTRAINT, "constraint")
         self.typed(statements, ("Constraint", "LogicalConstraint"))
         name = self.id_of(subject, statements)
         joined = [operator for operator in _LOGICAL if operator in statements]
         if joined:
             (operator, *more) = joined
-            if more or {"leftOperand", "operator", "rightOperand", "unit", "ds:label"} & statements.keys():
+            if more or _CONSTRAINT.difference(_LOGICAL) & statements.keys():
                 raise PolicyError(operator, "stands together with other parts of a constraint")
             parts = self._conditions(statements[operator], operator, depth + 1)
             if not parts:

@@ -23,13 +23,14 @@ from capsule.policy.values import Kind
 from capsule.policy.vocabulary import ANY_BUYER, OPERANDS, Operand, Shape
 from capsule.policy.vocabulary import Value as Measure
 
-__all__ = ["ALLOWING_FLAGS", "Box", "Extra", "Scope", "scope_of"]
+__all__ = ["ALLOWING_FLAGS", "MAX_PERMISSIONS", "Box", "Extra", "Scope", "scope_of"]
 
 Extra: TypeAlias = Condition | Rule
 
 # Flags that open something; without them it is closed.
 ALLOWING_FLAGS: Final = frozenset(("ds:automaticGrant", "ds:computeByBuyer", "ds:computeByCustodian"))
 
+MAX_PERMISSIONS: Final = 16
 _CLOSED: Final = Span(Kind.BOOLEAN, high=Decimal(0))
 _KINDS: Final = MappingProxyType(
     {
@@ -98,6 +99,8 @@ class Scope:
 def scope_of(policy: Policy) -> Scope:
     """The scope of a policy; PolicyError names a term that leaves nothing."""
     permissions = policy.rules_of(RuleKind.PERMISSION)
+    if len(permissions) > MAX_PERMISSIONS:
+        raise PolicyError("permission", f"more than {MAX_PERMISSIONS} are not compared")
     targets = {rule.targets for rule in permissions}
     closed: set[str] = set()
     extras: set[Extra] = {_anonymous_rule(rule) for rule in policy.rules_of(RuleKind.OBLIGATION)}

@@ -17,11 +17,12 @@ from capsule.policy.values import Value
 from capsule.policy.vocabulary import DECLARABLE, OPERANDS
 from capsule.policy.walk import DESCRIPTIVE, TYPE, GraphWalk, iri_of, name_of, one, plain
 
-__all__ = ["CLAIMS", "read_request", "read_world"]
+__all__ = ["CLAIMS", "MAX_CLAIMED", "read_request", "read_world"]
 
 # What an asker may say of itself.
 CLAIMS: Final = frozenset(("purpose", "recipient", "product", "spatial", "industry", "ds:columns", "ds:computeNode"))
 
+MAX_CLAIMED: Final = 64
 _REPORT: Final = "https://w3id.org/force/compliance-report#"
 _ISSUED: Final = "http://purl.org/dc/terms/issued"
 _NOW: Final = "http://example.com/request/currentTime"
@@ -80,7 +81,7 @@ class _RequestReader(GraphWalk):
             raise PolicyError(plain(left or "leftOperand"), "is not for the asker to say")
         if one(statements, "operator", name_of) not in {"eq", "isAnyOf"}:
             raise PolicyError(left, "operator of a claim is eq or isAnyOf")
-        return left, self.values(statements.get("rightOperand", ()), left)
+        return left, self.values(statements.get("rightOperand", ()), left, most=MAX_CLAIMED)
 
 
 class _WorldReader(GraphWalk):

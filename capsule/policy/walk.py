@@ -5,7 +5,7 @@ Invariant: what the walk never came to is refused at its end, so that nothing in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
 import pyoxigraph as ox
@@ -14,7 +14,18 @@ from capsule.errors import PolicyError
 from capsule.policy.rdf import RDF, UNMAPPED, Graph, Node, short
 from capsule.policy.values import Value, iri, literal
 
-__all__ = ["DESCRIPTIVE", "TYPE", "GraphWalk", "iri_of", "name_of", "one", "plain", "text_of"]
+__all__ = [
+    "DESCRIPTIVE",
+    "MAX_VALUES",
+    "MAX_VISITS",
+    "TYPE",
+    "GraphWalk",
+    "iri_of",
+    "name_of",
+    "one",
+    "plain",
+    "text_of",
+]
 
 TYPE: Final = RDF + "type"
 # Vocabularies that only describe; what they say is for people.
@@ -24,6 +35,10 @@ DESCRIPTIVE: Final = (
     "http://www.w3.org/2000/01/rdf-schema#",
     "http://www.w3.org/2004/02/skos/core#",
 )
+# Of one constraint, and of all lists and values that are walked together: a shared list is walked again each time.
+MAX_VALUES: Final = 1024
+MAX_VISITS: Final = 65_536
+_EVERYWHERE: Final = frozenset((TYPE, "uid"))
 _T = TypeVar("_T")
 
 
@@ -34,6 +49,7 @@ class GraphWalk:
         self.graph = graph
         self._seen: set[str] = set()
         self._labels: dict[str, str] = {}
+        self._visits = MAX_VISITS
 
     def root(self, types: Iterable[str], what: str) -> tuple[str, str]:
         """The one subject of one of these types, and its type."""
@@ -54,15 +70,12 @@ class GraphWalk:
                 name = next(iter(self.graph.of(subject)))
                 raise PolicyError(plain(name), f"stands at {subject:.80}, which no rule refers to")
 
-    def node(self, subject: str, known: Iterable[str], what: str) -> Mapping[str, tuple[Node, ...]]:
-        """A node's statements without the descriptive ones; one that is not known is refused by name."""
+    def node(self, subject: str, known: Container[str], what: str) -> Mapping[str, tuple[Node, ...]]:
+        """A node's statements; one that is neither known nor descriptive is refused by name."""
         self._seen.add(subject)
-        known = {*known, TYPE, "uid"}
-        statements = {
-            name: values for name, values in self.graph.of(subject).items() if not name.startswith(DESCRIPTIVE)
-        }
+        statements = self.graph.of(subject)
         for name in statements:
-            if name not in known:
+            if name not in known and name not in _EVERYWHERE and not name.startswith(DESCRIPTIVE):
                 raise PolicyError(plain(name), f"is not understood at a {what}")
         return statements
 
@@ -83,8 +96,7 @@ class GraphWalk:
 
     def nodes(self, values: Iterable[Node], term: str) -> Iterator[str]:
         """The nodes of values and of lists among them."""
-        for value, passed in self.graph.listed(tuple(values)):
-            self._seen.update(passed)
+        for value in self._walked(values, term):
             if isinstance(value, ox.Literal):
                 raise PolicyError(term, "is not a node")
             yield _name_or_label(value)
@@ -101,11 +113,12 @@ class GraphWalk:
             found.append(name)
         return tuple(found)
 
-    def values(self, values: Iterable[Node], term: str) -> tuple[Value, ...]:
+    def values(self, values: Iterable[Node], term: str, *, most: int = MAX_VALUES) -> tuple[Value, ...]:
         """Right operands: literals and IRIs, and those in lists."""
-        found = []
-        for value, passed in self.graph.listed(tuple(values)):
-            self._seen.update(passed)
+        found: list[Value] = []
+        for value in self._walked(values, term):
+            if len(found) == most:
+                raise PolicyError(term, f"has more than {most} values")
             if isinstance(value, ox.BlankNode):
                 raise PolicyError(term, "rightOperand is neither a value nor an IRI")
             if isinstance(value, ox.Literal):
@@ -119,6 +132,14 @@ class GraphWalk:
         if not found:
             raise PolicyError(term, "has no rightOperand")
         return tuple(found)
+
+    def _walked(self, values: Iterable[Node], term: str) -> Iterator[Node]:
+        for value, passed in self.graph.listed(tuple(values)):
+            self._seen.update(passed)
+            self._visits -= 1
+            if self._visits < 0:
+                raise PolicyError(term, f"is one of more than {MAX_VISITS} values and nodes")
+            yield value
 
 
 def one(statements: Mapping[str, tuple[Node, ...]], name: str, read: Callable[[Node], _T]) -> _T | None:

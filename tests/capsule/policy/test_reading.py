@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 
 from capsule.canonical import Json, encode
 from capsule.errors import FormatError, PolicyError
-from capsule.policy.model import Conflict, Logical, Policy, RuleKind
+from capsule.policy.actions import PARENTS
+from capsule.policy.model import Conflict, Constraint, Logical, Policy, RuleKind
 from capsule.policy.offer import offer
 from capsule.policy.rdf import MAX_BYTES, Syntax
 from capsule.policy.reading import read_policy
+from capsule.policy.scope import scope_of
 from capsule.policy.situation import read_request, read_world
+from capsule.policy.vocabulary import DECLARABLE, OPERANDS, OPERATORS
 from tests.capsule.policy.graphs import constraint, permission, ttl
 from tests.capsule.samples import ASSET, PROVIDER, account, digest
 
@@ -114,6 +117,20 @@ def test_contexts_are_vendored_and_nothing_is_fetched() -> None:
     for context in ("https://example.org/context", [CONTEXT, "http://www.w3.org/ns/odrl.jsonld?"], {"@vocab": "urn:x"}):
         with pytest.raises(FormatError, match=r"^@context"):
             from_json(written(**{"@context": context}))
+
+
+def test_vendored_context_has_every_word_that_is_known_here() -> None:
+    words = [name for name in {*OPERATORS, *OPERANDS, *DECLARABLE, *PARENTS} if not name.startswith("ds:")]
+    known = from_json(
+        written(permission=[{"action": each} for each in PARENTS if each in words and each != "synchronize"])
+    )
+    assert {rule.actions[0].name for rule in known.rules} == set(PARENTS) - {"ds:reidentify", "synchronize"}
+    for left in {*OPERANDS, *DECLARABLE} & {*words} - {"system"}:
+        for operator in OPERATORS:
+            held: Json = {"leftOperand": left, "operator": operator, "rightOperand": "x"}
+            (rule,) = from_json(written(permission=[{"action": "use", "constraint": held}])).rules
+            assert isinstance(rule.constraints[0], Constraint)
+            assert (rule.constraints[0].left, rule.constraints[0].operator) == (left, operator)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +250,18 @@ def test_documents_are_bounded() -> None:
     doubling = "".join(f"ex:c{n} odrl:and ex:c{n + 1}, ex:d{n}. ex:d{n} odrl:or ex:c{n + 1}. " for n in range(15))
     with pytest.raises(PolicyError):
         read_policy(ttl(SET + permission("ex:c0") + ". " + doubling + "ex:c15 odrl:and ex:c15."), Syntax.TURTLE)
+    many = ", ".join(f'"{number}"' for number in range(1025))
+    with pytest.raises(PolicyError, match="more than 1024"):
+        read_policy(ttl(SET + permission(constraint("odrl:purpose", "isAnyOf", many)) + " ."), Syntax.TURTLE)
+    shared = ", ".join(
+        f"[odrl:leftOperand odrl:purpose; odrl:operator odrl:eq; odrl:rightOperand _:{n}]" for n in "l" * 70
+    )
+    cells = "".join(f"_:l{n or ''} rdf:first {n}; rdf:rest {f'_:l{n + 1}' if n < 999 else '()'}. " for n in range(1000))
+    with pytest.raises(PolicyError, match="more than 65536"):
+        read_policy(ttl(SET + f"odrl:permission [odrl:constraint {shared}]. {cells}"), Syntax.TURTLE)
+    rules = "; ".join(permission(constraint("odrl:count", "eq", str(number))) for number in range(17))
+    with pytest.raises(PolicyError, match="more than 16"):
+        scope_of(read_policy(ttl(SET + rules + " ."), Syntax.TURTLE))
     for syntax in Syntax:
         with pytest.raises(FormatError, match="more than"):
             read_policy(b" " * (MAX_BYTES + 1), syntax)
