@@ -141,3 +141,17 @@ def test_automatic_grant_and_exceptions_are_told() -> None:
     )
     facts = replace(GOOD, granted_at=None, compute_node=account(1), custodians=(account(1),), provider_required=None)
     assert {verdict.outcome for verdict in explain(compiled, facts)} == {Outcome.ALLOWED}
+
+
+def test_declared_rules_are_told_in_both_languages() -> None:
+    compiled = compile_policy(
+        offer(asset=ASSET, provider=PROVIDER, prohibited=["ds:reidentify"], obliged=["attribute"])
+    )
+    told = {verdict.term: verdict for verdict in explain(compiled, GOOD)}
+    for term, chinese in (
+        ("prohibition ds:reidentify", "禁止 ds:reidentify"),
+        ("obligation attribute", "义务 attribute"),
+    ):
+        assert (told[term].label, told[term].outcome) == (Label.DECLARED, Outcome.DECLARED)
+        assert term in told[term].english
+        assert told[term].chinese.startswith(chinese)

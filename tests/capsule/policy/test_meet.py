@@ -176,6 +176,61 @@ def test_meet_of_offers_compiles_to_the_narrowest_of_each_term() -> None:
     assert compiled.holder.asset == ASSET
 
 
+few = st.none() | st.integers(1, 10**6)
+some = st.lists(st.integers(1, 9), max_size=3, unique=True)
+
+
+@given(
+    window=st.tuples(st.integers(0, 10**9), st.integers(10**9 + 1, 2**32)),
+    numbers=st.tuples(few, few, few, few, few, few, few, few),
+    lists=st.tuples(some, some, some, some, some),
+    roles=st.lists(st.sampled_from(["buyer", "regulator"]), max_size=2, unique=True),
+    flags=st.tuples(*[st.none() | st.booleans()] * 4),
+    threshold=st.none() | st.integers(1, 32),
+)
+@settings(max_examples=40, deadline=None)
+def test_offer_read_as_a_graph_means_what_it_compiles_to(
+    window: tuple[int, int],
+    numbers: tuple[int | None, ...],
+    lists: tuple[list[int], ...],
+    roles: list[str],
+    flags: tuple[bool | None, ...],
+    threshold: int | None,
+) -> None:
+    """Two readers of one document: the strict one that holders compile with, and the one for any ODRL."""
+    document = offer(
+        asset=ASSET,
+        provider=PROVIDER,
+        not_before=window[0],
+        not_after=window[1],
+        seconds_per_grant=numbers[0],
+        seconds_per_use=numbers[1],
+        uses_per_grant=numbers[2],
+        uses_per_buyer=numbers[3],
+        uses_total=numbers[4],
+        rows_per_buyer=numbers[5],
+        output_rows=numbers[6],
+        group_size=numbers[7],
+        purposes=[f"用途 {number}" for number in lists[0]],
+        buyers=[*map(account, lists[1])],
+        buyer_roles=roles,
+        algorithms=[*map(digest, lists[2])],
+        compute_nodes=[*map(account, lists[3])],
+        custodians=[*map(account, lists[4])],
+        least_threshold=threshold,
+        provider_share=flags[0],
+        automatic_grant=flags[1],
+        compute_by_buyer=flags[2],
+        compute_by_custodian=flags[3],
+        prohibited=["ds:reidentify"],
+        obliged=["attribute"],
+    )
+    strict = compile_policy(document)
+    read = compile_policy(profile_document(read_policy(encode(document), Syntax.JSON_LD)))
+    assert read.terms == strict.terms
+    assert (read.holder, read.runtime) == (strict.holder, strict.runtime)
+
+
 def test_policy_in_turtle_becomes_the_document_that_says_the_same() -> None:
     read = policy(
         permission(count("lteq", 3), purpose("isAnyOf", "b", "a")), "odrl:conflict odrl:prohibit; " + FORBIDDEN
