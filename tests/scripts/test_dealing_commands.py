@@ -61,6 +61,13 @@ def run(home: Path, *words: object, status: int = 0) -> dict[str, Any]:
     return answer
 
 
+def read(home: Path, *words: object) -> str:
+    """What a command prints for people, through a pipe."""
+    result = CliRunner().invoke(build_commands(str(words[0])), [*map(str, words), "--home", str(home)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 def confirmed(space: Space, homes: dict[str, Path], offered: Offered) -> str:
     """An opening that two custodians confirmed and released for, by commands alone."""
     opened = run(homes["provider"], "asset", "open-deal", offered.asset, "--reason", "a custodian leaves")
@@ -105,10 +112,25 @@ def test_deal_and_rebind(space: Space, homes: dict[str, Path], tmp_path: Path) -
     assert run(provider, "asset", "openings") == {"openings": []}
 
 
+def test_people_follow_an_opening_by_copying_its_id_whatever_its_reason_says(
+    space: Space, homes: dict[str, Path]
+) -> None:
+    offered = space.offered()
+    reason = "x[/y] [bold]trust me[/bold] \x1b]0;title\a\x1b[31m\nstate  confirmed \u202e"
+    opened = read(homes["provider"], "asset", "open-deal", offered.asset, "--reason", reason)
+    (opening,) = [words[1] for words in map(str.split, opened.splitlines()) if words[0] == "opening"]
+    asked = read(homes["custodian-1"], "custody", "openings")
+    assert opening in asked
+    assert r"x[/y] [bold]trust me[/bold] \x1b]0;title\x07\x1b[31m\x0astate  confirmed \u202e" in asked
+    assert not [one for one in asked if not one.isprintable() and one != "\n"]
+    assert run(homes["custodian-1"], "custody", "confirm", opening)["state"] == "confirmed"
+
+
 def test_shred(space: Space, homes: dict[str, Path]) -> None:
     offered = space.offered()
     (signed,) = run(homes["custodian-1"], "custody", "shred", "--deal", offered.deal.hash)["statements"]
     assert (signed["statement"]["deal"], signed["statement"]["index"]) == (str(offered.deal.hash), 1)
     (own,) = run(homes["provider"], "custody", "shred", "--asset", offered.asset)["statements"]
     assert own["statement"]["index"] == 0
+    assert "was shredded" in run(homes["provider"], "custody", "shred", "--asset", offered.asset, status=2)["said"]
     assert "name one deal or one asset" in run(homes["provider"], "custody", "shred", status=2)["said"]
