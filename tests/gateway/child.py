@@ -1,4 +1,6 @@
-"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor|serve|fork|mqtt FOLDER [URL]."""
+"""Processes that a test kills: python -m tests.gateway.child ingest|full|agent|anchor|serve|mqtt FOLDER [BROKER],
+or `fork`, which does any of them on demand.
+"""
 
 from __future__ import annotations
 
@@ -53,30 +55,25 @@ def open_gateway(folder: Path, ledger: Ledger) -> Gateway:
     return Gateway.open(folder / "gateway", ledger, GATEWAY_SIGNER, clock=Clock(), settings=settings)
 
 
-def fork(folder: Path) -> None:
-    """Prints a port; for each line it reads, a new process of its own, whose id it prints, serves there until it is
-    killed. A start costs no imports that way, and who connects between two of them waits for the next.
+def fork() -> None:
+    """Prints a port; then does what each line that it reads says, "WHAT FOLDER", in a process of its own, whose id it
+    prints first, and its exit code last. A start costs no imports that way. All that serve have the one port, and who
+    connects between two of them waits for the next.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     collect_seldom()  # now, rather than in each of them
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        what, folder = line.split()
         if not (child := os.fork()):
             print(os.getpid(), flush=True)
-            with (
-                EmbeddedChain.open(folder / "chain", clock=Clock()) as chain,
-                open_gateway(folder, open_ledger(chain, folder)) as gateway,
-            ):
-                serve(build_app(gateway, ""), "127.0.0.1", 0, gateway.settings, sockets=[listener])
+            main(what, Path(folder), listener)
             os._exit(0)
-        os.waitpid(child, 0)
-        print("ended", flush=True)
+        _, status = os.waitpid(child, 0)
+        print(f"ended {os.waitstatus_to_exitcode(status)}", flush=True)
 
 
-def main(what: str, folder: Path) -> None:
-    if what == "fork":
-        fork(folder)
-        return
+def main(what: str, folder: Path, listener: socket.socket | None = None) -> None:
     with EmbeddedChain.open(folder / "chain", clock=Clock()) as chain:
         seen = DyingChain(chain) if what == "anchor" else chain
         with open_gateway(folder, open_ledger(seen, folder)) as gateway:
@@ -105,8 +102,9 @@ def main(what: str, folder: Path) -> None:
                     while agent.deliver(gateway, most=1):
                         print(agent.sequence, flush=True)
             elif what == "serve":
-                listener = socket.create_server(("127.0.0.1", 0))
-                print(listener.getsockname()[1], flush=True)
+                if listener is None:
+                    listener = socket.create_server(("127.0.0.1", 0))
+                    print(listener.getsockname()[1], flush=True)
                 serve(build_app(gateway, ""), "127.0.0.1", 0, gateway.settings, sockets=[listener])
             elif what == "mqtt":
                 with Subscriber(
@@ -120,4 +118,7 @@ def main(what: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    if sys.argv[1] == "fork":
+        fork()
+    else:
+        main(sys.argv[1], Path(sys.argv[2]))

@@ -75,9 +75,45 @@ def reopened(folder: Path) -> Iterator[Gateway]:
         yield gateway
 
 
-def child(what: str, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.gateway.child", what, str(folder)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+class Forker:
+    """Starts processes of `tests.gateway.child`, one at a time."""
+
+    def __init__(self) -> None:
+        settings = {"DATASPACE_GATEWAY_BATCH_FRAMES": "5", "DATASPACE_GATEWAY_ANCHOR_POLL_SECONDS": "0.01"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.gateway.child", "fork"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **settings},
+        )
+        self.url = f"http://127.0.0.1:{int(self.line())}"
+
+    def start(self, what: str, folder: Path) -> int:
+        """The new process's id."""
+        print(what, folder, file=self._process.stdin, flush=True)
+        return int(self.line())
+
+    def line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def ended(self) -> int:
+        """Waits for the process that was started last; its exit code, or its signal's negative number."""
+        while "ended" not in (line := self.line()):
+            assert line
+        return int(line.split()[-1])
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[Forker]:
+    opened = Forker()
+    yield opened
+    opened.close()
 
 
 def anchors_on_chain(gateway: Gateway, folder: Path) -> list[int]:
@@ -117,27 +153,16 @@ class Delivering(threading.Thread):
                     return
 
 
-def test_a_gateway_killed_50_times_keeps_each_receipted_frame_once_and_anchors_it_once(folder: Path) -> None:
+def test_a_gateway_killed_50_times_keeps_each_receipted_frame_once_and_anchors_it_once(
+    folder: Path, forker: Forker
+) -> None:
     kills, chance, enough = 50, random.Random(9), threading.Event()
-    settings = {"BATCH_FRAMES": "5", "ANCHOR_POLL_SECONDS": "0.01"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.gateway.child", "fork", str(folder)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **{f"DATASPACE_GATEWAY_{name}": value for name, value in settings.items()}},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    url = f"http://127.0.0.1:{int(process.stdout.readline())}"
     with reopened(folder) as gateway:
-        sending = [Delivering(folder, gateway, device, url, enough) for device in devices_of(folder)]
+        sending = [Delivering(folder, gateway, device, forker.url, enough) for device in devices_of(folder)]
     for one in sending:
         one.start()
     for at in range(kills + 1):
-        print(file=process.stdin, flush=True)
-        running = int(process.stdout.readline())
+        running = forker.start("serve", folder)
         if at == kills:  # the last one takes what is queued, and is told to stop
             enough.set()
             for one in sending:
@@ -150,8 +175,7 @@ def test_a_gateway_killed_50_times_keeps_each_receipted_frame_once_and_anchors_i
                     time.sleep(0.002)
             time.sleep(chance.uniform(0, 0.2 if at % 5 == 0 else 0.02))
         os.kill(running, signal.SIGTERM if at == kills else signal.SIGKILL)
-        assert process.stdout.readline() == "ended\n"
-    process.communicate()
+        assert forker.ended() == (0 if at == kills else -signal.SIGKILL)
     assert [(one.is_alive(), one.failed) for one in sending] == 3 * [(False, None)]
     with reopened(folder) as gateway:
         gateway.anchor_all()
@@ -174,21 +198,19 @@ def test_a_gateway_killed_50_times_keeps_each_receipted_frame_once_and_anchors_i
             assert list(table.rows) == one.rows
 
 
-def test_a_killed_agent_goes_on_where_it_was(folder: Path) -> None:
+def test_a_killed_agent_goes_on_where_it_was(folder: Path, forker: Forker) -> None:
     device = device_of(folder)
     rows = list(simulate_station(3, int(Clock()()) - 4 * 3600, seconds=4 * 3600))
     with (folder / "readings.csv").open("w") as sink:
         write_readings(rows, sink)
     for wanted in (4, 7):
-        process = child("agent", folder)
-        assert process.stdout is not None
+        running = forker.start("agent", folder)
         for _ in range(wanted):
-            process.stdout.readline()
-        process.kill()
-        process.communicate()
-    process = child("agent", folder)
-    process.communicate()
-    assert process.returncode == 0
+            forker.line()
+        os.kill(running, signal.SIGKILL)
+        assert forker.ended() == -signal.SIGKILL
+    forker.start("agent", folder)
+    assert forker.ended() == 0
     with reopened(folder) as gateway:
         assert gateway.status().frames == 24
         assert gateway.status().incidents == 0
@@ -200,14 +222,13 @@ def test_a_killed_agent_goes_on_where_it_was(folder: Path) -> None:
         assert list(table.rows) == rows
 
 
-def test_a_batch_is_anchored_once_when_the_sender_dies_before_it_hears(folder: Path) -> None:
+def test_a_batch_is_anchored_once_when_the_sender_dies_before_it_hears(folder: Path, forker: Forker) -> None:
     with reopened(folder) as gateway:
         for frame in device_of(folder).frames(3):
             gateway.ingest(frame)
         gateway.build_batch()
-    process = child("anchor", folder)
-    process.communicate()
-    assert process.returncode == -9
+    forker.start("anchor", folder)
+    assert forker.ended() == -signal.SIGKILL
     with reopened(folder) as gateway:
         assert gateway.status().unanchored_batches == 1
         assert anchors_on_chain(gateway, folder) == [1]
