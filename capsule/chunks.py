@@ -88,16 +88,26 @@ def hashed(source: BinaryIO, header: Header, workers: int, first: int = 0) -> It
 
 
 def opened(
-    source: BinaryIO, header: Header, content_key: bytes, chunks: range, leaves: bytes | None, workers: int
+    source: BinaryIO,
+    header: Header,
+    content_key: bytes,
+    chunks: range,
+    leaves: bytes | None,
+    workers: int,
+    *,
+    hashing: bool = False,
 ) -> Iterator[Run]:
     """Opens the sealed chunks that `source` stands before, after comparing them with `leaves`, 32 bytes each, if given.
 
-    OpenError for a chunk that is another, FormatError when the source is too short.
+    With `hashing` each run has the leaf hashes of its sealed chunks. OpenError for a chunk that is another, FormatError
+    when the source is too short.
     """
 
     def work(run: Run) -> None:
         at = run.first - chunks.start
-        if leaves is not None and _leaves(run) != leaves[32 * at : 32 * (at + len(run.views))]:
+        if hashing or leaves is not None:
+            run.leaves = _leaves(run)
+        if leaves is not None and run.leaves != leaves[32 * at : 32 * (at + len(run.views))]:
             raise OpenError
         for index, view in enumerate(run.views, run.first):
             open_chunk(content_key, header.capsule_id, index, index == header.chunk_count - 1, view, view[:-TAG_SIZE])

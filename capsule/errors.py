@@ -4,7 +4,8 @@ CapsuleError
 ├── InputError          the caller gave a bad value; no retry helps
 ├── FormatError         bytes are not what their format says; whoever made them is at fault
 ├── VerificationError   a signature, root, digest, commitment or proof does not hold; carries the evidence
-│   └── ShareError      a share is not the one that was dealt; names its holder
+│   └── ShareError      a share is not the one that was dealt; names its holder where that is shown
+│       └── ShareSealedError  it is sealed to another key, or was changed: nobody is to blame
 ├── OpenError           a capsule or sealed text does not open; says nothing more, so that it serves as no oracle
 ├── PolicyError         a policy term that cannot be compiled or enforced; names the term
 └── CipherUnavailableError  this installation has no working SM2, SM3 or SM4-GCM; another cipher library helps
@@ -27,6 +28,7 @@ __all__ = [
     "OpenError",
     "PolicyError",
     "ShareError",
+    "ShareSealedError",
     "VerificationError",
 ]
 
@@ -57,7 +59,8 @@ class VerificationError(CapsuleError):
 class ShareError(VerificationError):
     """A share does not match its commitment in the deal.
 
-    `holder` is the account that dealt, sealed or released it and `index` its position in the deal, where known.
+    `holder` is the account that dealt, sealed or released it, where that is shown, and `index` its position in the
+    deal, where known.
     """
 
     def __init__(
@@ -65,9 +68,14 @@ class ShareError(VerificationError):
     ) -> None:
         of_whom = "" if holder is None else f" of holder {holder}"
         at = "" if index is None else f" at index {index}"
-        super().__init__(f"{message}: share{of_whom}{at}", evidence)
+        share = f": share{of_whom}{at}" if of_whom or at else ""
+        super().__init__(message + share, evidence)
         self.holder = holder
         self.index = index
+
+
+class ShareSealedError(ShareError):
+    """A share does not open with this box key: it is sealed to another, or was changed since. That accuses nobody."""
 
 
 class OpenError(CapsuleError):

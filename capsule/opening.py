@@ -108,8 +108,9 @@ class CapsuleReader:
 
     With `root`, the capsule is checked against it before anything is decrypted: by `leaves` from its side file where
     given, else by reading it through once. With `policy_hash`, the header must name that policy. A stream that can't
-    seek is read once, from front to back, and takes a `root` only with `leaves`. Chunks are hashed and opened by
-    `workers` threads.
+    seek is read once, from front to back, and takes a `root` only with `leaves`, or with `root_last`: then whoever
+    reads all chunks hears only after the last whether the root holds, by VerificationError, and must keep the plaintext
+    back until then. Chunks are hashed and opened by `workers` threads.
 
     Raises FormatError when it is no capsule or has the wrong length, VerificationError for root and policy, OpenError
     for the key.
@@ -124,6 +125,7 @@ class CapsuleReader:
         policy_hash: Digest | None = None,
         leaves: LeafHashes | None = None,
         workers: int = 1,
+        root_last: bool = False,
     ) -> None:
         self._stream = stream
         self._workers = workers
@@ -140,7 +142,8 @@ class CapsuleReader:
         # 2. The file is neither cut nor longer.
         _check_size(stream, layout, self._base)
         # 3. Its tree has the root that was asked for.
-        self._leaves = self._rooted(root, leaves)
+        self._last_root = root if root_last else None
+        self._leaves = self._rooted(None if root_last else root, leaves)
         # 4. The key is the committed one and belongs under this header.
         self._content_key = open_slot(
             data_key, layout.slot, header.capsule_id, layout.stored_header, header.key_commitment
@@ -206,19 +209,28 @@ class CapsuleReader:
             self._stream.seek(self._base + layout.offset(chunks.start))
         elif chunks.start != self._next:
             raise InputError("a stream that can't seek is read once, from front to back")
+        if self._last_root is not None and chunks != range(self.header.chunk_count):
+            raise InputError("a root is checked at last only where all chunks are read")
         self._next = chunks.stop
         leaves = None
         if self._leaves is not None:
             packed, before = self._leaves.packed, len(layout.leaves)
             leaves = packed[32 * (before + chunks.start) : 32 * (before + chunks.stop)]
+        hashing = self._last_root is not None
+        packed_here = bytearray(b"".join(layout.leaves))
         try:
-            for run in opened(self._stream, self.header, self._content_key, chunks, leaves, self._workers):
+            for run in opened(
+                self._stream, self.header, self._content_key, chunks, leaves, self._workers, hashing=hashing
+            ):
                 last = run.first + len(run.views) == self.header.chunk_count
                 if last and not self._seekable and self._stream.read(1):
                     raise OpenError
+                packed_here += run.leaves if hashing else b""
                 yield run
         except FormatError:
             raise OpenError from None
+        if self._last_root is not None:
+            _same_root(LeafHashes(packed=bytes(packed_here)).root, self._last_root)
 
     def _rooted(self, root: Digest | None, leaves: LeafHashes | None) -> LeafHashes | None:
         if root is None:

@@ -1,6 +1,7 @@
 """Shares at rest and on their way: each sealed to one reader, each bound to its deal, its use and its commitment.
 
-A share that does not match the deal's commitment raises ShareError with its holder, so that nobody else is blamed.
+A share that does not match the deal's commitment raises ShareError with its holder, so that nobody else is blamed. A
+share at rest that does not come that far names nobody: its label, deal and sealing are of whoever sent it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from capsule.box import BoxKey, seal_to
 from capsule.canonical import Json, decode, encode
 from capsule.deal import BLINDING_SIZE, Commitment, Deal, DealHolder, blind
 from capsule.document import Fields, hexed
-from capsule.errors import FormatError, InputError, OpenError, ShareError, VerificationError
+from capsule.errors import FormatError, InputError, OpenError, ShareError, ShareSealedError, VerificationError
 from capsule.ids import Address, Bytes32, Digest
 from capsule.key import KEY_SIZE, MAX_CUSTODIANS, NO_PROVIDER_PART, DataKey, combine, verify_key_commitment
 
@@ -148,25 +149,29 @@ def seal_share(secret: ShareSecret, deal: Deal, box_public: bytes) -> SealedShar
 
 
 def open_share(sealed: SealedShare, deal: Deal, box_key: BoxKey) -> ShareSecret:
-    """A holder opens its share and checks it against the deal; ShareError when it is not the one dealt to it."""
+    """A holder opens its share and checks it against the deal.
+
+    Raises ShareSealedError when it is sealed to another key, ShareError when it is of another deal or malformed, and
+    with the holder's name when it opened and does not match its commitment.
+    """
     evidence = f"deal {deal.hash}, sealed {hexed(sealed.sealed)}"
-    if sealed.index >= len(deal.holders):
-        raise ShareError("is of no position of the deal", index=sealed.index, evidence=evidence)
-    holder = holder_of(deal, sealed.index)
+    index = sealed.index
+    if index >= len(deal.holders):
+        raise ShareError("is of no position of the deal", index=index, evidence=evidence)
     if sealed.deal != deal.hash:
-        raise ShareError(f"sealed for deal {sealed.deal}", holder=holder.account, index=sealed.index, evidence=evidence)
+        raise ShareError(f"sealed for deal {sealed.deal}, not for {deal.hash}", index=index, evidence=evidence)
     try:
-        fields = Fields.of(decode(box_key.open(sealed.sealed)), _SHARE_OPENED)
+        opened = box_key.open(sealed.sealed)
+    except OpenError as exc:
+        raise ShareSealedError("does not open: it is sealed to another key", index=index, evidence=evidence) from exc
+    try:
+        fields = Fields.of(decode(opened), _SHARE_OPENED)
         secret = _secret(fields)
         bound = (fields.id("deal", Digest), secret.index)
-    except (OpenError, FormatError) as exc:
-        raise ShareError(
-            "does not open or is malformed", holder=holder.account, index=sealed.index, evidence=evidence
-        ) from exc
-    if bound != (deal.hash, sealed.index):
-        raise ShareError(
-            "sealed text names another deal or index", holder=holder.account, index=sealed.index, evidence=evidence
-        )
+    except FormatError as exc:
+        raise ShareError("is malformed", index=index, evidence=evidence) from exc
+    if bound != (deal.hash, index):
+        raise ShareError("is labelled with another deal or index than is inside", index=index, evidence=evidence)
     return _opens_commitment(secret, deal, evidence)
 
 
@@ -233,7 +238,7 @@ def rebuild_key(deal: Deal, secrets: Iterable[ShareSecret]) -> DataKey:
     if provider_part is None:
         raise ShareError("is missing and required", holder=deal.provider, index=0)
     if len(shares) < deal.threshold:
-        raise ShareError(f"missing, {len(shares)} of {deal.threshold} came")
+        raise ShareError(f"{len(shares)} of {deal.threshold} came; add the shares of other custodians")
     data_key = combine(provider_part if deal.provider_required else NO_PROVIDER_PART, shares, deal.threshold)
     try:
         return verify_key_commitment(data_key, deal.key_commitment)

@@ -3,10 +3,13 @@
 What they write is one new folder, whole or absent; what was there before is only read.
 """
 
+import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -15,16 +18,18 @@ from capsule.dealing import DealPlan, Dealt, check_plan, deal_key
 from capsule.digest import Domain
 from capsule.header import Header
 from capsule.ids import Address, Digest
-from capsule.key import DataKey
-from capsule.opening import inspect, verify
+from capsule.key import MAX_CUSTODIANS, DataKey
+from capsule.opening import verify
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.sealing import RebindPlan, rebind
 from capsule.share import seal_share
 from node.errors import InputRefusedError, RefusedError, SettingsError
-from node.home import Home, create_whole, write_whole
-from node.keystore import Keystore, open_keystore
-from scripts.cli.capsule_files import SIDE, KeySource, key_source, new_file, new_folder, opaque, read_document
-from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, show, told, transfer
+from node.home import create_new, write_new
+from node.keystore import Keystore
+from scripts.cli import capsule_streams as streams
+from scripts.cli.capsule_files import SIDE, new_file, new_folder, opaque, read_document
+from scripts.cli.capsule_keys import KeySource, check_assigner, key_source, own_keystore
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, show, told, transfer
 from scripts.composition import now, read_settings
 
 __all__ = ["deal_command", "rebind_command"]
@@ -32,19 +37,23 @@ __all__ = ["deal_command", "rebind_command"]
 DEFAULT_HOME = Path(".dataspace")
 DEFAULT_WAITING_SECONDS = 86_400
 KEY_BYTES = 32
+RESERVED = r"(?i)(deal|policy|share-[0-9]+)\.json(\.leaves)?"
+MOST = 2**32 - 1  # of a version and of waiting seconds, as a deal writes them
 
 CustodianOption = Annotated[
     list[str],
     typer.Option(help="ACCOUNT=BOXKEY: a custodian and its box key in hex; repeat in the order of share index."),
 ]
-ThresholdOption = Annotated[int, typer.Option(min=1, help="Custodians needed to rebuild the key.")]
+ThresholdOption = Annotated[int, typer.Option(min=1, max=MAX_CUSTODIANS, help="Custodians needed to rebuild the key.")]
 OutOption = Annotated[Path, typer.Option(help="The new folder; appears whole or not at all.")]
 KeyOption = Annotated[Path | None, typer.Option(help="Data key file.")]
 ShareOption = Annotated[list[Path] | None, typer.Option(help="Share file sealed to this home; repeatable.")]
 OldDealOption = Annotated[Path | None, typer.Option("--deal", help="The deal that the shares are of.")]
 AccessOption = Annotated[str, typer.Option(help="The Access contract; taken from the deal where there is one.")]
-VersionOption = Annotated[int | None, typer.Option(min=1, help="The asset's version that the capsule is.")]
-WaitingOption = Annotated[int | None, typer.Option(min=0, help="Wait before shares may be gathered anew.")]
+VersionOption = Annotated[
+    int | None, typer.Option(min=1, max=MOST, help="The asset's version that the capsule is, or becomes.")
+]
+WaitingOption = Annotated[int | None, typer.Option(min=0, max=MOST, help="Wait before shares may be gathered anew.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +102,12 @@ def deal_command(
         custody = _Custody.parse(custodian, threshold)
         document = read_document(policy)
         compiled = compile_policy(document)
-        keystore = _keystore(home, passphrase_file)
+        keystore = own_keystore(home, passphrase_file)
         source = key_source(key, deal, share or [], lambda: keystore.box)
-        with path.open("rb") as stream, opaque():
+        with _capsule(path) as stream, opaque():
+            header = streams.peek(stream)
+            source.check(header)
             root = verify(stream, root=source.root).root
-            stream.seek(0)
-            header = inspect(stream)
         _own(header, keystore)
         if header.policy_hash != compiled.policy_hash:
             raise InputRefusedError(f"the capsule is under the policy {header.policy_hash}; give that one")
@@ -140,19 +149,24 @@ def rebind_command(
     again.
 
     Writes the capsule, its side file, the deal, the policy and the share files. It does not reach back: who could open
-    the old capsule still can.
+    the old capsule still can. The version is the one after the old deal's; with --key name it.
     """
     with told():
         new_file(out)
+        if re.fullmatch(RESERVED, path.name):
+            raise InputRefusedError(f"{path.name} is the name of another file in the new folder; rename the capsule")
         custody = _Custody.parse(custodian, threshold)
         document = read_document(policy)
         compiled = compile_policy(document)
         settings = read_settings(home)
         if settings.directory is None:
             raise SettingsError("this home is bound to no ledger yet; run 'dataspace org join' with the operator's pin")
-        keystore = _keystore(home, passphrase_file)
+        keystore = own_keystore(home, passphrase_file)
+        check_assigner(document, keystore)
         source = key_source(key, deal, share or [], lambda: keystore.box)
         old = source.deal
+        if asset_version is None and old is None:
+            raise InputRefusedError("a key file names no version; give --asset-version, the asset's next one")
         plan = _plan(
             source,
             custody,
@@ -165,15 +179,15 @@ def rebind_command(
         check_plan(plan, compiled.terms)
         domain = Domain(settings.chain_id, settings.directory)
         data_key = DataKey.generate(secrets.token_bytes)
-        with path.open("rb") as stream, new_folder(out) as folder:
+        with _capsule(path) as stream, new_folder(out) as folder:
             with opaque():
-                header = inspect(stream)
+                header = streams.peek(stream)
+                source.check(header)
             _own(header, keystore)
             _for_asset(compiled, header)
-            stream.seek(0)
             with (
                 opaque(),
-                create_whole(folder / path.name) as sink,
+                create_new(folder / path.name) as sink,
                 transfer("rebinding", header.plaintext_size) as progress,
             ):
                 sealed = rebind(
@@ -187,14 +201,18 @@ def rebind_command(
                     root=Digest.parse(root) if root else source.root,
                     progress=progress,
                 )
-            write_whole(folder / (path.name + SIDE), sealed.side_file.to_bytes())
+            write_new(folder / (path.name + SIDE), sealed.side_file.to_bytes())
             dealt = deal_key(data_key, sealed.header, sealed.root, plan, compiled.terms, secrets.token_bytes)
             _write_deal(folder, dealt, (keystore.box.public, *custody.boxes), document)
         show({"folder": str(out), "capsule": str(out / path.name), "root": str(sealed.root), **_told(dealt)}, as_json)
 
 
-def _keystore(home: Path, passphrase_file: Path | None) -> Keystore:
-    return open_keystore(Home(home).keystore_file, passphrase(passphrase_file), secrets.token_bytes)
+@contextmanager
+def _capsule(path: Path) -> Iterator[BinaryIO]:
+    with streams.source(path) as stream:
+        if not stream.seekable():
+            raise InputRefusedError(f"{path} is read more than once; put the capsule into a file")
+        yield stream
 
 
 def _own(header: Header, keystore: Keystore) -> None:
@@ -233,11 +251,11 @@ def _plan(
 
 
 def _write_deal(folder: Path, dealt: Dealt, boxes: tuple[bytes, ...], policy: Json) -> None:
-    write_whole(folder / "deal.json", encode(dealt.deal.to_json()))
-    write_whole(folder / "policy.json", encode(policy))
+    write_new(folder / "deal.json", encode(dealt.deal.to_json()))
+    write_new(folder / "policy.json", encode(policy))
     for secret, box in zip(dealt.secrets, boxes, strict=True):
         if secret.index or dealt.deal.provider_required:
-            write_whole(folder / f"share-{secret.index}.json", encode(seal_share(secret, dealt.deal, box).to_json()))
+            write_new(folder / f"share-{secret.index}.json", encode(seal_share(secret, dealt.deal, box).to_json()))
 
 
 def _told(dealt: Dealt) -> dict[str, object]:

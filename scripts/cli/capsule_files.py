@@ -1,48 +1,46 @@
-"""Files beside a capsule that people keep: its data key, the documents of its deal, and how far a verification came.
+"""Files beside a capsule: its side file, documents, folders of them, and how far a verification came.
 
-A key file opens the capsule alone, and whoever writes a verification's state can vouch for chunks: both are refused
-unless they belong to their owner only (mode 0600). A folder of files that belong together appears whole or not at all.
+Nothing takes the place of a file that is there. Whoever writes a verification's state can vouch for chunks, so it is
+refused unless it belongs to its owner only (mode 0600). A folder of files that belong together appears whole or not at
+all.
 """
 
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from capsule.box import BoxKey
-from capsule.canonical import Json, decode, encode
-from capsule.deal import Deal
-from capsule.document import Fields, hexed
+from capsule.canonical import Json, decode
 from capsule.errors import FormatError, OpenError, ShareError, VerificationError
 from capsule.ids import Digest
-from capsule.key import KEY_SIZE, DataKey
 from capsule.layout import LEADING_LEAVES
 from capsule.leaves import LeafHashes, SideFile
-from capsule.share import SealedShare, open_share, rebuild_key
 from capsule.signature import ED25519, SM2, PublicKey
 from capsule.suite import TAG_SIZE
 from node.errors import InputRefusedError
-from node.home import PART, write_whole
+from node.home import PART
 
 __all__ = [
+    "MAX_CUSTODY_BYTES",
     "SIDE",
-    "KeySource",
     "Resumed",
-    "key_source",
+    "neighbour",
     "new_file",
+    "new_files",
     "new_folder",
     "opaque",
+    "private",
     "read_document",
     "read_side",
     "resumed",
+    "same_leaves",
     "side_leaves",
     "signing_key",
-    "write_key",
 ]
 
 SIDE = ".leaves"
@@ -52,15 +50,26 @@ MAX_DOCUMENT_BYTES = 1 << 20
 MAX_CUSTODY_BYTES = 1 << 16  # a key, a share, or a deal of 32 custodians
 
 _ED25519_BYTES = 32
-_KEY = "dataspace/data-key"
 _PROGRESS = "dataspace/verification"
 
 
 def new_file(path: Path) -> Path:
-    """The path, where nothing stands yet; keys and capsules are never overwritten."""
-    if path.exists():
+    """The path, where nothing stands yet; keys, capsules and plaintext never take the place of anything."""
+    if os.path.lexists(path):
         raise InputRefusedError(f"{path} exists already; choose another name")
     return path
+
+
+def new_files(**paths: Path | None) -> None:
+    """Refuses names that are taken, or that two of the files to write would have; each is told by its option."""
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        other = seen.setdefault(new_file(path).resolve(), name)
+        if other != name:
+            said = [each.replace("_", "-") for each in (other, name)]
+            raise InputRefusedError(f"{said[0]} and {said[1]} would be the same file {path}; choose another name")
 
 
 def read_document(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> Json:
@@ -105,79 +114,44 @@ def opaque() -> Iterator[None]:
         raise OpenError from None
 
 
-def write_key(path: Path, key: DataKey, capsule_id: bytes, root: Digest) -> None:
-    """Writes the key file of a capsule."""
-    document: Json = {
-        "kind": _KEY,
-        "version": 1,
-        "capsule_id": hexed(capsule_id),
-        "capsule_root": str(root),
-        "data_key": hexed(key.secret),
-    }
-    write_whole(new_file(path), encode(document), mode=0o600)
-
-
-@dataclass(frozen=True, slots=True)
-class KeySource:
-    """A data key, the root of its capsule where the key's file or deal names it, and that deal."""
-
-    data_key: DataKey
-    root: Digest | None
-    deal: Deal | None
-
-
-def key_source(key: Path | None, deal: Path | None, shares: Sequence[Path], box: Callable[[], BoxKey]) -> KeySource:
-    """The key of a key file, or of share files sealed to the box and their deal.
-
-    Raises ShareError naming the holder of a wrong share, VerificationError for a share file that is none, FormatError
-    for another broken document, InputRefusedError where both or neither are given, or others can read the key file.
-    """
-    if key is not None and deal is None and not shares:
-        return _read_key(key)
-    if key is not None or not shares or deal is None:
-        raise InputRefusedError("give either --key, or --deal and every --share")
-    dealt = Deal.from_json(read_document(deal, MAX_CUSTODY_BYTES))
-    sealed = [_read_share(path) for path in shares]
-    box_key = box()
-    data_key = rebuild_key(dealt, [open_share(each, dealt, box_key) for each in sealed])
-    return KeySource(data_key, dealt.capsule_root, dealt)
-
-
-def _read_key(path: Path) -> KeySource:
-    _private(path)
-    fields = Fields.of(read_document(path, MAX_CUSTODY_BYTES), _KEY)
-    # key files of the first release name no root
-    root = fields.id("capsule_root", Digest) if fields.has("capsule_root") else None
-    return KeySource(DataKey(fields.raw("data_key", KEY_SIZE)), root, None)
-
-
-def _read_share(path: Path) -> SealedShare:
-    """A share comes from others: a broken one is refused, and is no fault of whoever calls."""
-    try:
-        return SealedShare.from_json(read_document(path, MAX_CUSTODY_BYTES))
-    except FormatError as error:
-        raise VerificationError(f"{path} is no share: {error}; ask its holder for another") from error
-
-
-def read_side(path: Path, capsule: Path) -> SideFile:
+def read_side(path: Path, capsule_bytes: int) -> SideFile:
     """A capsule's side file; raises FormatError, before much is read where it holds more than that capsule's leaves."""
-    most = SIDE_HEAD_BYTES + HASH * (LEADING_LEAVES + capsule.stat().st_size // TAG_SIZE)
+    most = SIDE_HEAD_BYTES + HASH * (LEADING_LEAVES + capsule_bytes // TAG_SIZE)
     with path.open("rb") as stream:
         if os.fstat(stream.fileno()).st_size > most:
-            raise FormatError(f"{path} is larger than a side file of {capsule} can be")
+            raise FormatError(f"{path} is larger than the side file of this capsule can be")
         return SideFile.from_bytes(stream.read(most))
+
+
+def neighbour(capsule: Path) -> Path | None:
+    """The side file beside a capsule, where there is one."""
+    side = capsule.with_name(capsule.name + SIDE)
+    return side if side.is_file() else None
 
 
 def side_leaves(capsule: Path, root: Digest | None) -> LeafHashes | None:
     """The leaf hashes beside a capsule where they have this root; without them the capsule is read through."""
-    side = capsule.with_name(capsule.name + SIDE)
-    if root is None or not side.is_file():
+    side = neighbour(capsule)
+    if root is None or side is None:
         return None
     try:
-        leaves = read_side(side, capsule).leaves
+        leaves = read_side(side, capsule.stat().st_size).leaves
     except FormatError:
         return None
     return leaves if leaves.root == root else None
+
+
+def same_leaves(found: LeafHashes, side: LeafHashes, path: Path) -> None:
+    """VerificationError with the first piece in which a capsule and its side file differ."""
+    if found == side:
+        return
+    size = min(len(found), len(side))
+    at = next((at for at in range(size) if found[at] != side[at]), size)
+    piece = ("header", "signature", "key slot")[at] if at < LEADING_LEAVES else f"chunk {at - LEADING_LEAVES}"
+    raise VerificationError(
+        f"the capsule is not the one of {path}: its {piece} is another; get both anew from where they came from",
+        f"computed root {found.root}, side file's {side.root}",
+    )
 
 
 def signing_key(written: str) -> PublicKey:
@@ -206,7 +180,7 @@ class Resumed:
 def resumed(state: Path, capsule: BinaryIO) -> Iterator[Resumed]:
     """The state of a verification that may be stopped and go on; removed when it comes to an end, good or bad.
 
-    Raises InputRefusedError where the state is of another file, or the file changed since.
+    Raises InputRefusedError where the file is no such state, or the state is of another capsule, or that changed since.
     """
     about = os.fstat(capsule.fileno())
     head = {
@@ -214,16 +188,19 @@ def resumed(state: Path, capsule: BinaryIO) -> Iterator[Resumed]:
         "version": 1,
         "bytes": about.st_size,
         "modified_ns": about.st_mtime_ns,
+        "changed_ns": about.st_ctime_ns,  # who changes bytes can set the time of modification, but not this one
         "file": about.st_ino,
     }
     first = json.dumps(head).encode() + b"\n"
     descriptor = os.open(state, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "r+b") as notes:
-        _private(state)
-        content = notes.read()
-        if not first.startswith(content[: len(first)]):
+        begun = notes.read(len(first))
+        if not first.startswith(begun):
+            if not begun.startswith(first[: first.index(b",")]):
+                raise InputRefusedError(f"{state} is not the state of this check; name another file")
             raise InputRefusedError(f"{state} is of another capsule or this one changed since; remove it to begin anew")
-        known = content[len(first) :]
+        private(state)
+        known = notes.read() if begun == first else b""
         known = known[: len(known) - len(known) % HASH]
         notes.seek(0)
         notes.write(first)
@@ -237,6 +214,7 @@ def resumed(state: Path, capsule: BinaryIO) -> Iterator[Resumed]:
         state.unlink(missing_ok=True)
 
 
-def _private(path: Path) -> None:
+def private(path: Path) -> None:
+    """InputRefusedError where others can read or write a file."""
     if path.stat().st_mode & 0o077:
         raise InputRefusedError(f"{path} can be read or written by others; say chmod 600 {path}")

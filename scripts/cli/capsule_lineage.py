@@ -11,7 +11,7 @@ from capsule.lineage import Ancestor, Broken, Found, State
 from capsule.opening import inspect, verify
 from capsule.signature import PublicKey
 from node.errors import InputRefusedError
-from scripts.cli.capsule_files import SIDE, read_side, signing_key
+from scripts.cli.capsule_files import neighbour, read_side, signing_key
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
 
 __all__ = ["Shelf", "lineage_lines", "lineage_status", "parent_root", "provider_keys"]
@@ -104,9 +104,9 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
 
 
 def _hint(path: Path) -> Digest | None:
-    side = path.with_name(path.name + SIDE)
+    side = neighbour(path)
     with suppress(FormatError, FileNotFoundError):
-        return read_side(side, path).leaves.root
+        return None if side is None else read_side(side, path.stat().st_size).leaves.root
     return None
 
 
@@ -116,8 +116,8 @@ def _read(path: Path, keys: Mapping[Address, PublicKey], domain: Domain, workers
         with path.open("rb") as stream:
             key = keys.get(inspect(stream).provider)
             stream.seek(0)
-            side = path.with_name(path.name + SIDE)
-            signature = read_side(side, path).root_signature if key is not None and side.is_file() else None
+            side = None if key is None else neighbour(path)
+            signature = None if side is None else read_side(side, path.stat().st_size).root_signature
             verified = verify(stream, signer_key=key, root_signature=signature, domain=domain, workers=workers)
     except (FormatError, VerificationError) as error:
         return Broken(str(error))

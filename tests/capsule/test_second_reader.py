@@ -18,7 +18,7 @@ from capsule.opening import CapsuleReader
 from capsule.receipt import SignedReceipt, output_digest, sign_receipt, verify_receipt
 from capsule.share import ReleaseContext, SealedShare, open_release, open_share, rebuild_key
 from capsule.signature import PublicKey
-from scripts.cli.capsule_files import key_source, write_key
+from scripts.cli.capsule_keys import key_source, write_key
 from tests.capsule.samples import DATA_KEY, DOMAIN, SIGNER, account
 
 VECTORS = Path(__file__).parent / "vectors"

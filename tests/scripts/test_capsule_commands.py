@@ -85,6 +85,8 @@ def test_sealed_file_opens_with_its_key_file(sealed: Sealed) -> None:
         "file": str(sealed.out), "bytes": len(PLAINTEXT), "verified": "key file"
     }  # fmt: skip
     assert sealed.out.read_bytes() == PLAINTEXT
+    sealed.open("--key", sealed.key, status=2)  # a name that is taken
+    sealed.out.unlink()
     told = sealed.open("--key", sealed.key, "--root", sealed.told["root"], "--policy-hash", sealed.told["policy_hash"])
     assert told["verified"] == "chain"
 
@@ -107,7 +109,7 @@ def test_a_range_reads_its_own_chunks_only(sealed: Sealed) -> None:
     assert not sealed.out.exists()
 
 
-@pytest.mark.parametrize("wanted", ["5", "7:3", "-1:4", "0:2560001", "a:b"])
+@pytest.mark.parametrize("wanted", ["5", "7:3", "-1:4", "0:2560001", "a:b", "0:+5", "0: 5", "1_0:20", "0:\u0665"])
 def test_impossible_ranges_are_wrong_input(sealed: Sealed, wanted: str) -> None:
     sealed.open("--key", sealed.key, "--range", wanted, status=2)
     assert not sealed.out.exists()
@@ -172,7 +174,7 @@ def test_verify_goes_on_where_it_was_stopped(sealed: Sealed) -> None:
     leaves = SideFile.from_bytes(Path(sealed.told["side_file"]).read_bytes()).leaves
     about = sealed.path.stat()
     head = {"kind": "dataspace/verification", "version": 1, "bytes": about.st_size,
-            "modified_ns": about.st_mtime_ns, "file": about.st_ino}  # fmt: skip
+            "modified_ns": about.st_mtime_ns, "changed_ns": about.st_ctime_ns, "file": about.st_ino}  # fmt: skip
     state.write_bytes(json.dumps(head).encode() + b"\n" + leaves.packed[96 : 96 + 32 * 5 + 9])
     state.chmod(0o600)
     assert sealed.run("verify", sealed.path, "--root", root, "--resume", state)["verified"] == "chain"

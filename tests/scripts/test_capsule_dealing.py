@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 
 from capsule.deal import Deal
 from capsule.ids import Digest
@@ -102,7 +103,7 @@ def test_after_a_new_deal_old_and_new_parts_open_nothing_together(kept: Kept) ->
     for deal, provider, others in (("first", second, (1, 2)), ("second", kept.folder / "first", (1, 2, 3))):
         words = kept.desk.gathered(kept.folder / deal, *others)
         said = kept.stays_shut(*words, "--share", provider / "share-0.json")
-        assert str(kept.desk.provider) in said
+        assert "share 0 is of the deal" in said
     assert {name: content for name, content in listing(kept.folder).items() if name in before} == before
 
 
@@ -141,7 +142,7 @@ def test_a_policy_without_the_provider_s_part_is_dealt_without_it(kept: Kept) ->
     open_policy = kept.desk.policy(kept.folder / "open.json", provider_share=False)
     out = kept.folder / "rebound"
     kept.desk.run("rebind", kept.capsule, "--out", out, "--policy", open_policy, "--key", kept.folder / "day.key",
-                  "--access", ACCESS, *kept.desk.custodians(1, 2), "--threshold", 2)  # fmt: skip
+                  "--access", ACCESS, "--asset-version", 2, *kept.desk.custodians(1, 2), "--threshold", 2)  # fmt: skip
     assert not (out / "share-0.json").exists()
     assert not read_deal(out).provider_required
     assert kept.opens(*kept.desk.gathered(out, 1, 2), capsule=out / "day.csv.dsc")
@@ -173,14 +174,77 @@ def test_what_can_not_be_dealt_leaves_nothing(kept: Kept, tmp_path: Path) -> Non
         (3, ["rebind", kept.capsule, "--policy", other, *two, "--threshold", 2, *gathered,
              "--root", Digest(bytes(32))]),
         (2, ["rebind", kept.capsule, "--policy", limited, *two, "--threshold", 2, *gathered]),
-        (2, ["rebind", kept.capsule, "--policy", other, *two, "--threshold", 2, "--key", key]),
+        (2, ["rebind", kept.capsule, "--policy", other, *two, "--threshold", 2, "--key", key, "--asset-version", 2]),
+        (2, ["rebind", kept.capsule, "--policy", other, *two, "--threshold", 2, "--key", key, *access]),
     ]  # fmt: skip
     for status, words in cases:
         desk.refused(*words, "--out", out, status=status)
         assert listing(kept.folder) == before, words
+    theirs = stranger.policy(kept.folder / "theirs.json")
+    before = listing(kept.folder)
+    said = desk.refused("rebind", kept.capsule, "--policy", theirs, *two, "--threshold", 2, *gathered, "--out", out)
+    assert "assigner" in said
     for word, policy in (("deal", kept.policy), ("rebind", other)):
         stranger.refused(word, kept.capsule, "--policy", policy, *two, "--threshold", 2, "--key", key, *access,
-                         "--out", out)  # fmt: skip
+                         "--asset-version", 2, "--out", out)  # fmt: skip
         desk.refused(word, kept.capsule, "--policy", policy, *two, "--threshold", 2, *gathered, "--out", first,
                      status=2)  # fmt: skip
         assert listing(kept.folder) == before
+
+
+def test_custodians_with_homes_of_their_own_let_another_home_open(kept: Kept, tmp_path: Path) -> None:
+    """The offline drill: two of three give their shares to a home that holds none; nobody else can give them."""
+    custodians = [Desk.at(tmp_path / f"custodian-{number}", 20 + number) for number in (1, 2, 3)]
+    opener = Desk.at(tmp_path / "opener", 30)
+    words = [word for each in custodians for word in
+             ("--custodian", f"{each.provider}={each.keystore.box.public.hex()}")]  # fmt: skip
+    policy = kept.desk.policy(kept.folder / "free.json", provider_share=False, least_threshold=2)
+    out = kept.folder / "rebound"
+    kept.desk.run("rebind", kept.capsule, "--out", out, "--policy", policy, *words, "--threshold", 2,
+                  *kept.desk.gathered(kept.folder / "first", 0, 1, 2))  # fmt: skip
+    capsule, deal, to = out / "day.csv.dsc", out / "deal.json", opener.keystore.box.public.hex()
+    given = [tmp_path / f"given-{index}" for index in (1, 2, 3)]
+    opened = tmp_path / "opened"
+    said = opener.refused("open", capsule, "--out", opened, "--deal", deal, "--share", out / "share-1.json")
+    assert f"ask custodian {custodians[0].provider} to seal it for you with 'dataspace capsule share'" in said
+    for index, path in ((1, given[0]), (3, given[2])):
+        told = custodians[index - 1].run(
+            "share", out / f"share-{index}.json", "--to", to, "--deal", deal, "--out", path
+        )
+        assert (told["index"], told["to"]) == (index, f"0x{to}")
+    gathered = ["--deal", deal, "--share", given[0], "--share", given[2]]
+    assert "1 of 2 came" in opener.refused("open", capsule, "--out", opened, *gathered[:4])
+    assert not opened.exists()
+    opener.run("open", capsule, "--out", opened, *gathered)
+    assert opened.read_bytes() == PLAINTEXT
+    refusals: list[tuple[int, Desk, list[object]]] = [
+        (3, custodians[0], [out / "share-2.json", "--to", to, "--deal", deal]),
+        (3, opener, [given[0], "--to", to, "--deal", deal]),
+        (3, custodians[1], [out / "share-2.json", "--to", to, "--deal", kept.folder / "first" / "deal.json"]),
+        (2, custodians[1], [out / "share-2.json", "--to", to[:-2], "--deal", deal]),
+        (2, custodians[1], [out / "share-2.json", "--to", "00" * 32, "--deal", deal]),
+    ]
+    for status, desk, more in refusals:
+        desk.refused("share", *more, "--out", given[1], status=status)
+        assert not given[1].exists()
+    custodians[0].refused("share", out / "share-1.json", "--to", to, "--deal", deal, "--out", given[0], status=2)
+
+
+def test_names_and_numbers_that_a_deal_can_not_hold_are_refused_before_anything_is_read(kept: Kept) -> None:
+    newer = kept.desk.policy(kept.folder / "newer.json", provider_share=True, uses_total=2)
+    words = ["--policy", newer, *kept.desk.custodians(4), "--threshold", 1, "--out", kept.folder / "out"]
+    gathered = kept.desk.gathered(kept.folder / "first", 0, 1, 2)
+    for name in ("deal.json", "Policy.json", "share-0.json"):
+        path = kept.folder / name
+        path.write_bytes(kept.capsule.read_bytes())
+        assert "rename the capsule" in kept.desk.refused("rebind", path, *words, *gathered, status=2)
+        path.unlink()
+    before = listing(kept.folder)
+    kept.desk.refused("rebind", kept.folder, *words, *gathered, status=2)
+    for option in ("--waiting-seconds", "--asset-version"):
+        with pytest.raises(typer.BadParameter):
+            kept.desk.called("rebind", kept.capsule, *words, *gathered, option, 2**32)
+    said = kept.desk.refused("rebind", kept.capsule, *words, "--key", kept.folder / "day.key", "--access", ACCESS,
+                             status=2)  # fmt: skip
+    assert "--asset-version" in said
+    assert listing(kept.folder) == before

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capsule.canonical import encode
+from capsule.box import seal_to
+from capsule.canonical import Json, encode
 from capsule.deal import Deal
 from capsule.errors import OpenError
 from capsule.layout import read_layout
@@ -129,35 +130,68 @@ def share_file(kept: Kept, name: str, document: object) -> Path:
     return path
 
 
-def test_whose_share_was_wrong_is_said(kept: Kept) -> None:
+def test_only_who_gave_another_share_than_dealt_is_named(kept: Kept) -> None:
     box, deal = kept.desk.keystore.box.public, kept.deal
     good = {index: seal_share(kept.secret(index), deal, box).to_json() for index in range(4)}
     files = {index: share_file(kept, f"good-{index}", document) for index, document in good.items()}
     second = kept.desk.gathered(kept.folder / "second", 0, 1, 2)
-    others = {0: second[3], 1: second[5], 2: second[7]}
+    others = {2: second[7]}
     sealed = str(good[2]["sealed"])
     spoilt = sealed[:-1] + ("0" if sealed[-1] != "0" else "1")
-    wrong: list[tuple[list[object], int]] = [
-        ([files[0], files[1], share_file(kept, "bad", {**good[2], "sealed": spoilt})], 2),
-        ([files[0], files[1], share_file(kept, "cut", {**good[2], "sealed": sealed[:-2]})], 2),
-        ([files[0], files[1], share_file(kept, "relabelled", {**good[2], "index": 3})], 3),
-        ([files[0], files[1], share_file(kept, "zero", {**good[2], "index": 0})], 0),
-        ([files[0], files[1], others[2]], 2),
-        ([others[0], files[1], files[2]], 0),
-        ([files[0], files[1], share_file(kept, "claimed", {**json.loads(Path(str(others[2])).read_bytes()),
-                                                           "deal": str(deal.hash)})], 2),
+    part = kept.secret(2)
+    inside: dict[str, Json] = {"kind": "dataspace/share-opened", "version": 1, "deal": str(deal.hash), "index": 2,
+              "share": "0x" + "00" * 16, "blinding": "0x" + part.blinding.hex()}  # fmt: skip
+    forged = SealedShare(deal.hash, 2, seal_to(box, encode(inside))).to_json()
+    named: list[tuple[list[object], int]] = [
+        ([files[0], files[1], share_file(kept, "other-part", forged)], 2),
         ([files[0], files[1], files[1]], 1),
         ([files[0], files[0], files[1], files[2]], 0),
         ([files[1], files[2], files[3]], 0),
-        ([files[0], files[1], kept.folder / "first" / "share-2.json"], 2),
     ]  # fmt: skip
-    for paths, index in wrong:
+    for paths, index in named:
         said = kept.blamed(*(word for path in paths for word in ("--share", path)))
         assert str(deal.holders[index].account) in said, (paths, said)
-    assert "1 of 2 came" in kept.blamed("--share", files[0], "--share", files[1])
-    assert "index 9" in kept.blamed("--share", files[0], "--share", share_file(kept, "nine", {**good[2], "index": 9}))
+    assert "1 of 2 came; add the shares of other custodians" in kept.blamed("--share", files[0], "--share", files[1])
+    unnamed: list[tuple[object, str]] = [
+        (share_file(kept, "bad", {**good[2], "sealed": spoilt}), "share 2 is sealed to another key"),
+        (share_file(kept, "cut", {**good[2], "sealed": sealed[:-2]}), "share 2 is sealed to another key"),
+        (kept.folder / "first" / "share-2.json", "ask custodian "),
+        (share_file(kept, "relabelled", {**good[2], "index": 3}), "share 3 is damaged"),
+        (share_file(kept, "zero", {**good[2], "index": 0}), "share 0 is damaged"),
+        (share_file(kept, "nine", {**good[2], "index": 9}), "index 9 has no place"),
+        (others[2], "share 2 is of the deal"),
+        (share_file(kept, "claimed", {**json.loads(Path(str(others[2])).read_bytes()), "deal": str(deal.hash)}),
+         "share 2 is damaged"),
+    ]  # fmt: skip
+    for path, sentence in unnamed:
+        said = kept.blamed("--share", files[1], "--share", path)
+        assert sentence in said, said
+        assert "of holder" not in said
     (kept.folder / "torn").write_bytes(files[2].read_bytes()[:-5])
-    assert "torn" in kept.blamed("--share", files[0], "--share", kept.folder / "torn")
+    assert "torn is no share" in kept.blamed("--share", files[0], "--share", kept.folder / "torn")
+
+
+def test_edited_or_broken_deals_and_keys_accuse_nobody(kept: Kept, tmp_path: Path) -> None:
+    shares = kept.desk.gathered(kept.folder / "first", 0, 1, 2)[2:]
+    deal, out = tmp_path / "deal.json", tmp_path / "opened"
+    document = kept.deal.to_json()
+    edited = {**document, "threshold": 1}
+    for content, sentence in ((encode(edited), "unchanged document"), (b"{", "no deal document"), (b"[]", "no deal"),
+                              (encode({**document, "threshold": 99}), "damaged")):  # fmt: skip
+        deal.write_bytes(content)
+        said = kept.desk.refused("open", kept.capsule, "--out", out, "--deal", deal, *shares)
+        assert sentence in said
+        assert "of holder" not in said
+        assert "JSON" not in said
+    key = tmp_path / "day.key"
+    for content in (b"{", encode({"kind": "dataspace/data-key", "version": 1}), b"x" * 70_000):
+        key.write_bytes(content)
+        key.chmod(0o600)
+        said = kept.desk.refused("open", kept.capsule, "--out", out, "--key", key)
+        assert f"{key} is no data key file or is damaged" in said
+    key.write_bytes(encode({**json.loads(kept.key.read_bytes()), "capsule_id": "0x" + "00" * 16}))
+    assert kept.desk.refused("open", kept.capsule, "--out", out, "--key", key).strip() == OPAQUE
+    assert not out.exists()
 
 
 def test_a_provider_who_dealt_another_key_is_named(kept: Kept, tmp_path: Path) -> None:
@@ -185,3 +219,6 @@ def test_verify_refuses_what_is_not_whole(kept: Kept) -> None:
     for spoilt in (data[:-1], data + b"\0", data[:20], b"", data[:-1] + b"\xff"):
         changed.write_bytes(spoilt)
         kept.desk.refused("verify", changed, "--root", root)
+    for spoilt in (data[:20], b"", b"no capsule"):
+        changed.write_bytes(spoilt)
+        kept.desk.refused("inspect", changed)

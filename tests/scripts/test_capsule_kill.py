@@ -53,7 +53,7 @@ class Bench:
                      "--out", self.new / "{n}.dsc", "--key-out", self.new / "{n}.key"],
             "deal": ["deal", capsule, "--policy", policy, *key, *access, *custody, "--out", self.new / "{n}"],
             "rebind": ["rebind", capsule, "--policy", self.kept / "newer.json", *key, *access, *custody,
-                       "--out", self.new / "{n}"],
+                       "--asset-version", 2, "--out", self.new / "{n}"],
         }  # fmt: skip
 
     def killed(self, operation: str, moment: float, after_first_part: bool) -> None:
