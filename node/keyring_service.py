@@ -50,6 +50,7 @@ def keyring_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> N
             "box_key": rotated.box_key.hex(),
             "replaced_at": rotated.replaced_at,
             "distrusted_from": rotated.distrusted_from,
+            "out_of_reach": rotated.out_of_reach,
             "new": rotated.new,
         }
 

@@ -38,7 +38,9 @@ SAME_SECONDS = 3600
 class Rotated:
     """The keys that serve now, and from when on the replaced ones are distrusted (unix seconds, 0: they are not).
 
-    Not `new`: a rotation that had ended shortly before is the one asked for, and nothing was changed.
+    `out_of_reach`: where that is before the replaced keys served, the time up to which the signing key before them goes
+    on counting; else 0. Not `new`: a rotation that had ended shortly before is the one asked for, and nothing was
+    changed.
     """
 
     suite: int
@@ -46,6 +48,7 @@ class Rotated:
     box_key: bytes
     replaced_at: int
     distrusted_from: int
+    out_of_reach: int
     new: bool
 
 
@@ -133,8 +136,18 @@ class Rotation:
     def _rotated(self, *, new: bool) -> Rotated:
         keystore = self._context.keystore
         signer, last = keystore.signer, keystore.former[-1]
+        since = last.distrusted_from
+        # the chain takes a time for the keys that serve, and for none before them
+        before = keystore.former[-2] if since and len(keystore.former) > 1 else None
+        reached = before is None or before.replaced_at <= since or 0 < before.distrusted_from <= since
         return Rotated(
-            signer.suite, signer.public_key, keystore.box.public, last.replaced_at, last.distrusted_from, new
+            suite=signer.suite,
+            signing_key=signer.public_key,
+            box_key=keystore.box.public,
+            replaced_at=last.replaced_at,
+            distrusted_from=since,
+            out_of_reach=0 if before is None or reached else before.replaced_at,
+            new=new,
         )
 
     def _serve_on_chain(self) -> bool:

@@ -50,6 +50,9 @@ def rotate_keys(
         with node_client(home, passphrase_file) as node:
             rotated = _ask(node, "/v1/organisation/keys/rotate", body)
             show(rotated, as_json)
+            if until := rotated["out_of_reach"]:
+                when = datetime.fromtimestamp(until, UTC).isoformat()
+                note(f"the time does not reach the key that was replaced at {when}: what it signed until then counts")
             if not rotated["new"]:
                 note("nothing was changed: this is the rotation that ended within the last hour; --again rotates anew")
 

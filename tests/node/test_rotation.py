@@ -198,7 +198,7 @@ def test_only_the_same_rotation_within_the_hour_is_the_one_that_ended(space: Spa
     assert len(keys_set(member.node)) == announced
     # stolen: a time, another suite, another time, and no time after one, are other rotations
     stolen = member.node.rotate_keys(distrusted_from=now - 100)
-    assert (stolen.new, stolen.distrusted_from) == (True, now - 100)
+    assert (stolen.new, stolen.distrusted_from, stolen.out_of_reach) == (True, now - 100, first.replaced_at)
     assert member.node.rotate_keys(distrusted_from=now - 100) == replace(stolen, new=False)
     other = member.node.rotate_keys(distrusted_from=now - 100, suite=SM2)
     assert (other.new, other.suite) == (True, SM2)
@@ -224,8 +224,12 @@ def test_a_time_given_while_a_rotation_is_under_way_is_not_lost(space: Space) ->
         node.rotate_keys(again=True)
     line.lose_before = 0
     stolen = space.clock.now - 50
-    assert node.rotate_keys(distrusted_from=stolen).distrusted_from == stolen
-    assert [event.distrusted_from for event in keys_set(node)[announced:]] == [0, stolen]
+    rotated = node.rotate_keys(distrusted_from=stolen)
+    assert rotated.distrusted_from == stolen
+    # the key that was under way took the place of the stolen one without a time, which is said
+    assert rotated.out_of_reach == custodian.keystore.former[-2].replaced_at > stolen
+    assert node.rotate_keys(distrusted_from=stolen, again=True).out_of_reach == 0
+    assert [event.distrusted_from for event in keys_set(node)[announced:]] == [0, stolen, stolen]
 
 
 def copied_keys(space: Space, folder: Path) -> Keystore:
