@@ -148,7 +148,7 @@ def meet_command(
 
 @app.command("compare")
 def compare_command(first: PolicyArgument, second: PolicyArgument, as_json: JsonOption = False) -> None:
-    """Whether the first lets through less or more than the second; targets do not count. Exit status 1 for a conflict."""
+    """Whether the first lets through less or more than the second, whatever the target. Exit status 1: conflict."""
     with told():
         found = compare_scopes(scope_of(_policy(first)), scope_of(_policy(second)))
         rows = [(each, describe(each.first, each.term), describe(each.second, each.term)) for each in found.terms]
