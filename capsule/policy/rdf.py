@@ -144,7 +144,7 @@ def _json_ld(data: bytes) -> list[ox.Quad]:
         context = document.get("@context", ())
         nodes = {name: value for name, value in document.items() if name != "@context"}
         document = nodes["@graph"] if set(nodes) == {"@graph"} else nodes
-        data = json.dumps(document, ensure_ascii=False).encode("utf-8")
+        data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     expected = _count(document, top=True)
     contexts = json.dumps([{"@vocab": UNMAPPED}, *_contexts(context)], ensure_ascii=False).encode("utf-8")
     framed = b'{"@context":%b,"@graph":%b}' % (contexts, data)
@@ -171,19 +171,21 @@ def _count(value: Json, *, top: bool = False) -> int:
     """How many triples a JSON-LD value stands for, if none of it is dropped; 1 for the value itself unless `top`."""
     if value is None:
         raise FormatError("JSON-LD holds null, which says nothing; leave the member out")
-    if isinstance(value, list | tuple):
-        return sum(_count(each, top=top) for each in value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _count_members(value, top=top)
+    if isinstance(value, list):
+        return sum([_count(each, top=top) for each in value])
     if top:
         raise FormatError("JSON-LD is not an object")
     return 1
 
 
-def _count_members(members: Mapping[str, Json], *, top: bool) -> int:
-    for name in members:
+def _count_members(members: dict[str, Json], *, top: bool) -> int:
+    for name, value in members.items():
         if name[:1] in _SPECIAL and name not in _KEYWORDS:
             raise FormatError(f"JSON-LD: {name:.80} is not supported here")
+        if value == [] and name != "constraint":
+            raise FormatError(f"JSON-LD: {name:.80} is an empty list; leave it out")
     if "@set" in members:
         return _count(members["@set"], top=top)
     if "@graph" in members:
@@ -192,14 +194,15 @@ def _count_members(members: Mapping[str, Json], *, top: bool) -> int:
         return _count(members["@graph"], top=True)
     count = 0 if top else 1
     if "@list" in members:
-        return count + sum(1 + _count(each) for each in _as_list(members["@list"]))
+        items = _as_list(members["@list"])
+        if any(isinstance(each, list) for each in items):
+            raise FormatError("JSON-LD: a list in a list says nothing here")
+        return count + sum([1 + _count(each) for each in items])
     if "@value" not in members:
         for name, value in members.items():
             if name in _TYPES:
                 count += len(_as_list(value))
             elif name != "@id":
-                if value in ([], ()) and name != "constraint":
-                    raise FormatError(f"JSON-LD: {name:.80} is an empty list; leave it out")
                 count += _count(value)
     return count
 

@@ -219,6 +219,7 @@ def test_offers_and_agreements_name_their_parties(kind: str, members: str, term:
         written(permission=[{"action": "use", "@nest": {"target": "urn:a"}}]),
         written(permission=[{"action": "use", "@context": {"target": None}, "target": "urn:a"}]),
         written(permission={"@graph": [{"action": "use"}]}),
+        written(permission={"action": "use", "assignee": ["a b", "c d"]}, **{"dct:description": {"@list": [["x"]]}}),
         written(permission=[{"action": "use", "constraint": {"@set": [None]}}]),
         written(**{"@context": [CONTEXT, {"constraint": "urn:nothing"}]}),
         written(**{"@context": [CONTEXT, {"mine": "@type"}]}),
