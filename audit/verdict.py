@@ -311,11 +311,14 @@ class _Checking:
             self._note("the receipts", False, str(exc), f"收据证明不成立({exc})")
             return False
         count = len(proof.blocks)
+        en, zh = "T names no validators whose seals could be looked for", "T未列出可供核对封印的验证者"
+        if self._sets:
+            en, zh = f"{sealed} of them sealed as T demands", f"其中{sealed}个区块的封印满足T的要求"
         self._note(
             "the receipts",
             True,
-            f"{len(wanted)} events stand in receipts of {count} blocks, {sealed} of them sealed as T demands",
-            f"{len(wanted)}个事件均在{count}个区块的收据中,其中{sealed}个区块的封印满足T的要求",
+            f"{len(wanted)} events stand in receipts of {count} blocks; {en}",
+            f"{len(wanted)}个事件均在{count}个区块的收据中;{zh}",
         )
         return sealed == count
 

@@ -107,7 +107,9 @@ class Inspector:
             if about is not None:
                 evidence = self._home / "evidence.bundle"
                 subject = Subject("asset", str(about))
-                write_whole(evidence, bundle(index, subject, documents, checkpoint=signed), mode=0o644)
+                write_whole(
+                    evidence, bundle(index, subject, documents, checkpoint=signed, ledger=self._ledger), mode=0o644
+                )
         write_whole(self._home / "trust.json", trust.to_bytes(), mode=0o644)
         return Inspection(report, path, self._home / "checkpoint.json", self._home / "trust.json", evidence)
 
