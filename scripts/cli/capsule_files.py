@@ -73,7 +73,9 @@ def new_files(**paths: Path | None) -> None:
 
 
 def read_document(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> Json:
-    """A JSON document; raises FormatError, also when it is too large."""
+    """A JSON document; raises FormatError, also when it is too large, InputRefusedError for a folder."""
+    if path.is_dir():
+        raise InputRefusedError(f"{path} is a folder; name a file in it")
     with path.open("rb") as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:

@@ -51,7 +51,7 @@ def assert_stays_shut(capsule: Capsule, data: bytes, *, unsigned: bool = False) 
             continue
         out: list[bytes] = []
         with pytest.raises((FormatError, OpenError, VerificationError)) as refused:
-            out.extend(CapsuleReader(io.BytesIO(data), DATA_KEY, **checks).chunks())  # type: ignore[arg-type]
+            out.extend(CapsuleReader(io.BytesIO(data), DATA_KEY, **checks).chunks())
         assert type(refused.value) in {FormatError, OpenError, *([VerificationError] if checks else [])}
         if isinstance(refused.value, OpenError):
             assert str(refused.value) == str(OpenError())

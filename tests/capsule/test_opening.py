@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from capsule.canonical import encode
 from capsule.errors import FormatError, InputError, OpenError, VerificationError
+from capsule.ids import Digest
 from capsule.layout import MAGIC, read_layout
 from capsule.leaves import LeafHashes
 from capsule.opening import CapsuleReader, Level, inspect, verify
@@ -21,6 +22,7 @@ from tests.capsule.samples import (
     OTHER_KEY,
     POLICY_HASH,
     SIGNER_KEY,
+    Capsule,
     account,
     capsule_of,
     digest,
@@ -266,6 +268,21 @@ def test_pipe_is_read_once_front_to_back() -> None:
         pipe.read_all()
     with pytest.raises(InputError):
         CapsuleReader(Pipe(CAPSULE.data), DATA_KEY, root=ROOT)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("capsule", [CAPSULE, capsule_of(b"")])
+def test_pipe_without_leaf_hashes_is_checked_against_its_root_at_last(capsule: Capsule) -> None:
+    def reader(root: Digest) -> CapsuleReader:
+        return CapsuleReader(Pipe(capsule.data), DATA_KEY, root=root, root_last=True)  # type: ignore[arg-type]
+
+    assert reader(capsule.sealed.root).copy_to(io.BytesIO()) == len(capsule.plaintext)
+    sink = io.BytesIO()
+    with pytest.raises(VerificationError, match="another root"):
+        reader(digest(1)).copy_to(sink)
+    assert sink.getvalue() == capsule.plaintext  # that is why it must be kept back
+    if capsule.plaintext:
+        with pytest.raises(InputError):
+            reader(capsule.sealed.root).read_range(0, 1)
 
 
 def test_plaintext_reads_like_a_file() -> None:

@@ -241,6 +241,7 @@ def test_names_and_numbers_that_a_deal_can_not_hold_are_refused_before_anything_
         path.unlink()
     before = listing(kept.folder)
     kept.desk.refused("rebind", kept.folder, *words, *gathered, status=2)
+    kept.desk.refused("rebind", kept.capsule, *words, "--deal", kept.folder, *gathered[2:], status=2)
     for option in ("--waiting-seconds", "--asset-version"):
         with pytest.raises(typer.BadParameter):
             kept.desk.called("rebind", kept.capsule, *words, *gathered, option, 2**32)

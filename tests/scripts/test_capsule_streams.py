@@ -110,6 +110,11 @@ def test_opening_takes_the_place_of_nothing(work: Work) -> None:
     for out in (work.plain, "/dev/null", "/dev/stdout", fifo, work.folder):
         work.desk.refused("open", work.capsule, "--key", work.key, "--out", out, status=2)
     assert fifo.is_fifo()
+    draft = work.folder / ".opened.abcd_123.part"
+    draft.write_bytes(b"plaintext of a process that was killed")
+    work.desk.run("open", work.capsule, "--key", work.key, "--out", work.folder / "opened")
+    assert not draft.exists()
+    assert (work.folder / "opened").read_bytes() == PLAINTEXT
 
 
 def test_a_stream_is_sealed_into_a_stream_and_opened_from_it(work: Work) -> None:
