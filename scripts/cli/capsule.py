@@ -324,7 +324,9 @@ def _body(header: Header) -> int:
 def _size(stream: BinaryIO) -> int:
     if not stream.seekable():
         raise InputRefusedError("a stream does not tell its size, which the header names; give --size BYTES")
-    return os.fstat(stream.fileno()).st_size
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
 
 
 def _range(wanted: str, size: int) -> tuple[int, int]:
