@@ -191,4 +191,3 @@ def test_memory_is_bounded_whatever_a_device_sends() -> None:
         checker.judge([Row(START + place, values)], memory)
     assert len(memory.readings) == 1024
     assert len(memory.windows) == 256
-
