@@ -44,6 +44,7 @@ from scripts.cli.capsule_keys import check_assigner, key_source, own_keystore, w
 from scripts.cli.capsule_lineage import Shelf, lineage_lines, lineage_status, parent_root, provider_keys
 from scripts.cli.capsule_sharing import share_command
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, show, told, transfer
+from scripts.cli.printing import say
 from scripts.composition import now, read_settings
 
 __all__ = ["app"]
@@ -295,7 +296,8 @@ def verify_command(
         ancestors = walk(verified.root, header.lineage, shelf.find)
         show({**content, "lineage": shelf.told(ancestors)} if as_json else content, as_json)
         if not as_json:
-            typer.echo("\n".join(lineage_lines(ancestors)))
+            for line in lineage_lines(ancestors):
+                say(line)
         if status := lineage_status(ancestors):
             raise typer.Exit(status)
 

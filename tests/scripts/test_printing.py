@@ -24,8 +24,6 @@ from scripts.cli.console import fail, show
 from scripts.composition import Api
 
 CLI = Path(__file__).parents[2] / "scripts" / "cli"
-# prints its lineage by itself
-APART = {"capsule.py"}
 LONG = "0x" + "5f" * 32
 HOSTILE = "x[/y] [bold]me[/bold] :smile: \x1b[31m \x1b]0;t\x07 \n\t \x9b2J \u202e\u200b\u2028 \ud800 \U000e0041"
 SEEN = r"x[/y] [bold]me[/bold] :smile: \x1b[31m \x1b]0;t\x07 \x0a\x09 \x9b2J \u202e\u200b\u2028 \ud800 \U000e0041"
@@ -135,7 +133,7 @@ def test_commands_print_by_way_of_one_module() -> None:
     found = [
         f"{path.name}:{node.lineno}"
         for path in sorted(CLI.glob("*.py"))
-        if path.name not in {"printing.py", *APART}
+        if path.name != "printing.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if (isinstance(node, ast.ImportFrom) and node.module in {"rich", "rich.console", "rich.table", "rich.text"})
         or (isinstance(node, ast.Attribute) and node.attr in {"echo", "add_row", "print"})
