@@ -13,6 +13,7 @@ GatewayError
 │   └── ForkError             a second frame for a place that is taken; carries both hashes
 ├── PeerError                 the gateway that an agent talks to
 │   ├── PeerUnreachableError  it gave no answer; a retry helps
+│   ├── NotGatewayError       the account given is no gateway's now, or has no keys
 │   └── PeerAnswerError       it answered with something that does not hold, or refused
 │       └── PeerUnenrolledError  it says that this device is not enrolled
 ├── BehindError              more frames come than can be kept; a retry after some seconds helps
@@ -30,7 +31,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from capsule.ids import DeviceId, Digest
+from capsule.ids import Address, DeviceId, Digest
 
 __all__ = [
     "AnchorConflictError",
@@ -45,6 +46,7 @@ __all__ = [
     "MarkError",
     "NotAnchoredError",
     "NotFoundError",
+    "NotGatewayError",
     "PeerAnswerError",
     "PeerError",
     "PeerUnenrolledError",
@@ -158,6 +160,14 @@ class PeerError(GatewayError):
 
 class PeerUnreachableError(PeerError):
     """No usable answer; the frame is still queued."""
+
+
+class NotGatewayError(PeerError):
+    """The account that an agent was told is no active gateway with keys on the final chain; nothing was sent."""
+
+    def __init__(self, account: Address, why: str) -> None:
+        super().__init__(f"account {account} {why}")
+        self.account = account
 
 
 class PeerAnswerError(PeerError):

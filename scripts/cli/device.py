@@ -13,9 +13,13 @@ from capsule.enrolment import Enrolment
 from capsule.frame import Mark
 from capsule.ids import Address, DeviceId
 from capsule.signature import ED25519, PublicKey
+from contracts.errors import RevertedError
+from contracts.ledger import Ledger
+from contracts.roles import Role
 from gateway.agent import Agent, Submitted
 from gateway.delivery import Delivery
 from gateway.door import HttpDoor, MqttDoor
+from gateway.errors import NotGatewayError
 from node.errors import InputRefusedError, KeystoreError
 from node.home import Home, write_whole
 from node.keystore import create_keystore
@@ -132,8 +136,7 @@ def run(
             raise InputRefusedError("over HTTP a device talks to one gateway; give one --gateway-account")
         ledger = open_ledger(opened.settings, chain, opened.keystore.account)
         final = ledger.final_block().number
-        keys = {account: ledger.participants.keys_at(account, final) for account in accounts}
-        gateways = {account: PublicKey(found.suite, found.signing_key) for account, found in keys.items()}
+        gateways = {account: _gateway_key(ledger, account, final) for account in accounts}
         mark = Mark.SIGNED if live else Mark.IMPORTED
         with Agent(
             home / "device.db",
@@ -179,6 +182,20 @@ def state(
         except (OSError, ValueError) as error:
             raise InputRefusedError(f"{statement} is no device statement; take it from the device's home") from error
         show(node.ask("POST", f"/v1/devices/{device}/statement", content), as_json)
+
+
+def _gateway_key(ledger: Ledger, account: Address, final: int) -> PublicKey:
+    """The key that receipts of this account verify under at block `final`. Raises NotGatewayError."""
+    if not ledger.participants.is_active(account, Role.GATEWAY, at=final):
+        raise NotGatewayError(account, "is no gateway on chain: check --gateway-account")
+    try:
+        keys = ledger.participants.keys_at(account, final, at=final)
+    except RevertedError as error:
+        if error.name == "ParticipantsKeysMissing":
+            why = "has no keys on chain: check --gateway-account, or let the gateway run 'dataspace org announce'"
+            raise NotGatewayError(account, why) from error
+        raise
+    return PublicKey(keys.suite, keys.signing_key)
 
 
 def _paper(chosen: Path | None, usual: Path, device: DeviceId) -> Enrolment | None:

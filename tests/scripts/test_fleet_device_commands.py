@@ -17,16 +17,17 @@ from typer.testing import CliRunner
 from capsule.box import BoxKey
 from capsule.box_statement import box_key_statement
 from capsule.enrolment import FleetTree
-from capsule.ids import Bytes32, DeviceId
+from capsule.ids import Address, Bytes32, DeviceId
 from capsule.signature import PublicKey
 from capsule.thing import STORAGE_STATION
 from contracts.fleet import enroll_fleet
+from contracts.roles import Role
 from contracts.rpc import RpcChain
 from gateway.gateway import Gateway
 from gateway.table_export import verify_table
 from scripts.composition import Api
 from scripts.main import build_app
-from tests.gateway.space import GATEWAY_SIGNER, Space, found
+from tests.gateway.space import GATEWAY_SIGNER, Space, account_of, found
 from tests.gateway.test_service import TOKEN, serving
 from tests.sim.anvil import anvil, anvil_faucet
 
@@ -119,3 +120,17 @@ def test_a_paper_is_not_presented_over_mqtt(served: Served) -> None:
     way = ("--mqtt", "127.0.0.1:1", "--gateway-account", str(served.gateway.account))
     told = served.run("three", "device", "run", *way, "--paper", str(served.folder / "day.csv"), status=2)
     assert "a paper is presented over HTTP" in told["error"]
+
+
+def test_nothing_leaves_the_queue_for_an_account_that_is_no_gateway(served: Served) -> None:
+    served.new_device("four")
+    buyer, without_keys = (account_of(served.space.admit(role)) for role in (Role.BUYER, Role.GATEWAY))
+    for account, why in (
+        (Address(b"\x05" * 20), "is no gateway on chain"),
+        (buyer, "is no gateway on chain"),
+        (without_keys, "has no keys on chain"),
+    ):
+        way = ("--csv", str(served.folder / "day.csv"), "--gateway", served.url, "--gateway-account", str(account))
+        told = served.run("four", "device", "run", *way, status=3)["error"]
+        assert f"account {account} {why}: check --gateway-account" in told
+    assert not (served.folder / "four" / "device.db").exists()
