@@ -15,6 +15,7 @@ import logging
 import queue
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -42,6 +43,7 @@ from gateway.errors import (
 )
 from gateway.ingest import Outcome, Taken
 from gateway.problems import FAILED, PROBLEM_TYPE, describe, problem_of
+from gateway.tally import Tally
 
 __all__ = ["GATEWAYS", "FrameTaker", "Subscriber"]
 
@@ -58,6 +60,9 @@ _MAX_HEAD_BYTES: Final = 4_096
 _MAX_CORRELATION_BYTES: Final = 64
 _JSON: Final = "application/json"
 _ANSWER_SECONDS: Final = 3_600
+_LOG_SECONDS: Final = 60.0
+_MAX_LOGGED: Final = 256
+_MALFORMED: Final = "malformed"
 
 
 class FrameTaker(Protocol):
@@ -65,6 +70,9 @@ class FrameTaker(Protocol):
 
     @property
     def account(self) -> Address: ...
+
+    @property
+    def tally(self) -> Tally: ...
 
     def submit_many(self, frames: Sequence[bytes]) -> Future[tuple[Outcome, ...]]: ...
 
@@ -126,6 +134,7 @@ class Subscriber:
         self._stop = threading.Event()
         self._connected = threading.Event()
         self._link: Link | None = None
+        self._logged: dict[DeviceId, float] = {}
         self._threads = (
             threading.Thread(target=self._serve, name="mqtt"),
             threading.Thread(target=self._work, name="mqtt-intake"),
@@ -196,12 +205,16 @@ class Subscriber:
     def _take(self, message: MQTTMessage) -> None:
         """Called by the network's thread. What is no QoS 1 message can't be held back, so it is not taken."""
         link = self._link
-        if link is None or message.qos != 1:
+        if link is None:
+            return
+        if message.qos != 1:
+            self._gateway.tally.refuse(_MALFORMED)
             return
         try:
             arrived = _Arrived(link, message, device_of(message.topic))
             self._arrived.put_nowait(arrived)
         except (InputError, UnicodeDecodeError):
+            self._gateway.tally.refuse(_MALFORMED)
             link.ack(message)
         except queue.Full:
             _LOG.warning("the broker at %s sends more than was agreed; the connection is ended", self._broker)
@@ -251,7 +264,8 @@ class Subscriber:
             try:
                 frames[one] = one.checked()
             except CapsuleError as exc:
-                _refuse(one, exc)
+                self._gateway.tally.refuse(_MALFORMED)  # what the gateway itself refuses, it counts
+                self._refuse(one, exc)
                 answered.add(one)
         try:
             outcomes = self._gateway.submit_many(tuple(frames.values())).result()
@@ -262,19 +276,28 @@ class Subscriber:
             if isinstance(outcome, Taken):
                 _send(one, outcome.receipt.to_bytes(), _JSON)
             elif isinstance(outcome, CapsuleError | DeviceError | CallerError):
-                _refuse(one, outcome)
+                self._refuse(one, outcome)
             else:
                 why = why or outcome
                 continue
             answered.add(one)
         return why
 
+    def _refuse(self, arrived: _Arrived, error: Exception) -> None:
+        """Answers with a problem document (RFC 9457)."""
+        problem = problem_of(error) or FAILED
+        if self._may_log(arrived.device):
+            _LOG.info("refused a frame on the topic of device %s: %s", arrived.device, error)
+        _send(arrived, orjson.dumps(describe(problem, str(error))), PROBLEM_TYPE, ("problem", problem.kind))
 
-def _refuse(arrived: _Arrived, error: Exception) -> None:
-    """Answers with a problem document (RFC 9457)."""
-    problem = problem_of(error) or FAILED
-    _LOG.info("refused a frame on the topic of device %s: %s", arrived.device, error)
-    _send(arrived, orjson.dumps(describe(problem, str(error))), PROBLEM_TYPE, ("problem", problem.kind))
+    def _may_log(self, device: DeviceId) -> bool:
+        """Once a minute for a device, and for so many devices: who sends faults for ever must not fill the log."""
+        now = time.monotonic()
+        self._logged = {one: at for one, at in self._logged.items() if now - at < _LOG_SECONDS}
+        if device in self._logged or len(self._logged) >= _MAX_LOGGED:
+            return False
+        self._logged[device] = now
+        return True
 
 
 def _send(arrived: _Arrived, content: bytes, content_type: str, *told: tuple[str, str]) -> None:

@@ -34,6 +34,11 @@ class Tally:
             while len(self._recent) > _SLICES:
                 del self._recent[min(self._recent)]
 
+    def refuse(self, kind: str) -> None:
+        """A message that was refused before it came to be a frame."""
+        with self._turn:
+            self._outcomes[kind] += 1
+
     @property
     def outcomes(self) -> Mapping[str, int]:
         with self._turn:

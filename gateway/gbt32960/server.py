@@ -157,6 +157,7 @@ class VehicleServer:
             writer.transport.abort()  # a close would wait for a peer that takes nothing
             _LOG.info("GB/T 32960: a connection ends: nothing whole came, or was taken, in time")
         except EnvelopeError as exc:
+            self._witness.count_refusal(exc)
             _LOG.info("GB/T 32960: a connection ends: %s", exc)
         except (GatewayError, LedgerError, CapsuleError):
             _LOG.exception("GB/T 32960: a message could not be stored and is not answered; the vehicle sends it again")

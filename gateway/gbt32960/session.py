@@ -79,6 +79,7 @@ class Session:
 
     def _refused(self, message: Message, error: MessageError) -> Reply:
         self._faults_left -= 1
+        self._witness.count_refusal(error)
         who = "a vehicle that never logged in" if self.vehicle is None else f"device {self.vehicle.device}"
         _LOG.warning("GB/T 32960: a message of %s is refused: %s", who, error)
         data = answer(message, error.answer) if message.is_command else None

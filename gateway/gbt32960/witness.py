@@ -8,10 +8,11 @@ frame is signed by the gateway. It stays in the kept message, and `vehicle_signa
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from gateway.errors import DeviceError
 from gateway.gateway import Gateway
-from gateway.gbt32960.errors import Answer, RefusedError
+from gateway.gbt32960.errors import Answer, MessageError, RefusedError
 from gateway.gbt32960.frame import Message
 from gateway.gbt32960.message import Login, Logout, Report
 from gateway.gbt32960.readings import row_of
@@ -19,6 +20,9 @@ from gateway.gbt32960.signature import verify_signature
 from gateway.gbt32960.vehicles import Vehicle, Vehicles
 
 __all__ = ["VehicleWitness"]
+
+_KINDS: Final = {Answer.VIN_UNKNOWN: "unenrolled", Answer.SIGNATURE: "verification"}
+"""The tally's word for an answer to a message that is well formed; for all others `refused`."""
 
 
 class VehicleWitness:
@@ -35,6 +39,12 @@ class VehicleWitness:
     @property
     def now(self) -> float:
         return self._clock()
+
+    def count_refusal(self, error: MessageError) -> None:
+        """Into the gateway's tally; what the gateway itself refused stands there already."""
+        if not isinstance(error.__cause__, DeviceError):
+            kind = _KINDS.get(error.answer, "refused") if isinstance(error, RefusedError) else "malformed"
+            self._gateway.tally.refuse(kind)
 
     def vehicle(self, vin: bytes) -> Vehicle:
         """The vehicle of a message. Raises RefusedError for one that nobody registered here, or nobody enrolled."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -283,7 +284,7 @@ class Full:
 
     def __init__(self, inner: Gateway, failures: int) -> None:
         self._inner, self._failures = inner, failures
-        self.account = inner.account
+        self.account, self.tally = inner.account, inner.tally
 
     def submit_many(self, frames: Sequence[bytes]) -> Future[tuple[Outcome, ...]]:
         if not self._failures:
@@ -403,8 +404,9 @@ class Foreigner:
 
 
 def test_hostile_messages_are_refused_and_answered_nowhere_else(
-    gateway: Gateway, space: Space, device: Device, broker: Broker, later: None
+    gateway: Gateway, space: Space, device: Device, broker: Broker, later: None, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "dataspace.gateway")
     victim, frame = space.enrol(), device.frame(some_rows(0, 2))
     own = frames_topic(device.id, gateway.account)
     foreigner = Foreigner(broker.port)
@@ -429,6 +431,10 @@ def test_hostile_messages_are_refused_and_answered_nowhere_else(
             problems = foreigner.wait_heard(len(refused))
             assert sorted(str(problem["status"]) for problem in problems) == 7 * ["400"] + ["403"]
             assert gateway.status().frames == 0
+            told = [line for line in caplog.messages if line.startswith("refused a frame on the topic of device")]
+            assert len(told) == 2  # one for each device, however much it sends
+            before = 'dataspace_gateway_frames_total{outcome="malformed"} '
+            assert f"{before}{len(refused) - 1 + 3}.0" in metrics_of(gateway).decode()
             foreigner.send(own, frame, name=bytes(frame_hash(frame)), answer=receipts_topic(device.id))
             receipt = foreigner.wait_heard(len(refused) + 1)[-1]
             assert receipt["kind"] == "dataspace/signed-frame-receipt"

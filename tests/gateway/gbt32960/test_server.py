@@ -78,6 +78,7 @@ def test_strangers_and_those_who_did_not_log_in_are_refused_and_nothing_is_kept(
             assert terminal.ask(login(at)) is Answer.OK
             assert terminal.ask(login(at, vin="LTEST0000000NEVER")) is Answer.ERROR
     assert garage.gateway.status().frames == 1
+    assert garage.gateway.tally.outcomes == {"new": 1, "unenrolled": 4, "refused": 3}
     assert "LTEST" not in caplog.text
     assert "not enrolled on the final chain with this gateway's key" in caplog.text
 
@@ -94,6 +95,7 @@ def test_malformed_messages_are_answered_with_an_error_and_the_next_good_one_is_
         assert terminal.ask(command(Command.REALTIME, b"", edition=Edition.E2025, encryption=4)) is Answer.DECRYPTION
         assert terminal.ask(report(at + 1, b"\x04\x07\xd0", edition=Edition.E2025)) is Answer.OK
     assert garage.gateway.status().frames == 3
+    assert garage.gateway.tally.outcomes == {"new": 3, "malformed": 2, "refused": 1}
 
 
 def test_a_connection_that_only_sends_faults_is_closed(garage: Garage) -> None:
