@@ -49,6 +49,8 @@ class Anchoring:
         self._patience = patience
         self._turn = threading.Lock()
         self._stopped = threading.Event()
+        self.refusal = ""
+        """why the chain refused a batch the last time; empty once it took one"""
 
     def anchor(self) -> tuple[AnchoredBatch, ...]:
         """Sends what is not on chain, waits for finality, and returns the batches that became final, by number.
@@ -59,7 +61,13 @@ class Anchoring:
         with self._turn:
             done: list[AnchoredBatch] = []
             while (row := self._next(done)) is not None:
-                if (anchored := self._settle(row)) is None:
+                try:
+                    anchored = self._settle(row)
+                except RevertedError as exc:
+                    self.refusal = str(exc)
+                    raise
+                self.refusal = ""
+                if anchored is None:
                     break
                 done.append(anchored)
             return tuple(done)

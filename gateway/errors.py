@@ -18,6 +18,8 @@ GatewayError
 │       └── PeerUnenrolledError  it says that this device is not enrolled
 ├── BehindError              more frames come than can be kept; a retry after some seconds helps
 ├── StoppingError            this process ends; a retry after its restart helps
+├── RoleError                 this account may not be a gateway on chain
+├── UncheckedError            the check of the start did not pass yet; a retry helps
 ├── AnchorConflictError       the chain holds other batches of this account than this store
 └── StoreError                this machine: disk or database; a retry may help
     ├── StoreFullError        no room on its disk
@@ -52,11 +54,13 @@ __all__ = [
     "PeerUnenrolledError",
     "PeerUnreachableError",
     "ReadingsError",
+    "RoleError",
     "SettingsError",
     "StoppingError",
     "StoreError",
     "StoreFullError",
     "StoreLockedError",
+    "UncheckedError",
     "UnenrolledError",
 ]
 
@@ -188,6 +192,22 @@ class BehindError(GatewayError):
 
 class StoppingError(GatewayError):
     """The gateway is stopping, and takes no more frames."""
+
+
+class RoleError(GatewayError):
+    """The final chain does not show this account as an organisation with the role GATEWAY that is not suspended."""
+
+    def __init__(self, account: Address) -> None:
+        super().__init__(
+            f"account {account} has not the role gateway on chain: ask the operator to admit it with --role gateway"
+        )
+
+
+class UncheckedError(GatewayError):
+    """The chain did not confirm this gateway since its start; no frame was taken."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this gateway is not checked against the chain yet ({why}); send the frame again later")
 
 
 class AnchorConflictError(GatewayError):

@@ -22,9 +22,10 @@ from capsule.signature import PublicKey, Signer
 from capsule.thing import MODELS
 from contracts.fleet import prove_enrolled
 from contracts.ledger import Ledger
+from gateway.admission import Admission
 from gateway.anchoring import AnchoredBatch, Anchoring
 from gateway.batching import Batching
-from gateway.errors import EnrolmentPendingError, NotFoundError
+from gateway.errors import EnrolmentPendingError, NotFoundError, UncheckedError
 from gateway.export import Export, write_export
 from gateway.indicator_table import TableFormat, write_indicators
 from gateway.indicators import Summary
@@ -81,12 +82,22 @@ class Gateway:
             clock=clock,
             settings=settings,
         )
-        self._queue = IntakeQueue(self._intake.take_many, settings)
+        self._anchoring = Anchoring(store, self.register, ledger, account=account, patience=settings.finality_seconds)
+        self._admission = Admission(self.register, self._anchoring, account)
+        self._queue = IntakeQueue(self._take_admitted, settings)
         self.witness = Witness(store, lambda frame: self.submit(frame).result().receipt, signer)
         self.tally = self._intake.tally
-        self.watch = Watch(store, self.register, self._queue, self.tally, clock=clock, settings=settings)
+        self.watch = Watch(
+            store,
+            self.register,
+            self._queue,
+            self.tally,
+            self._anchoring,
+            self._admission,
+            clock=clock,
+            settings=settings,
+        )
         self._batching = Batching(store, account=account, clock=clock, settings=settings)
-        self._anchoring = Anchoring(store, self.register, ledger, account=account, patience=settings.finality_seconds)
         self._proofs = Proofs(store)
         self.account: Address = account
 
@@ -157,7 +168,8 @@ class Gateway:
         return self._intake.take_many(frames)
 
     def submit(self, frame: bytes) -> Future[Taken]:
-        """Queues a frame, which is then taken together with others. The future has what `take` returns or raises.
+        """Queues a frame, which is then taken together with others. The future has what `take` returns or raises;
+        UncheckedError until the chain confirmed this gateway once.
 
         Raises BehindError when the queue is full, StoppingError when the gateway stops: then nothing was queued.
         """
@@ -166,6 +178,13 @@ class Gateway:
     def submit_many(self, frames: Sequence[bytes]) -> Future[tuple[Outcome, ...]]:
         """As `submit`, for frames that came together: all are queued, or none."""
         return self._queue.submit_many(frames)
+
+    def _take_admitted(self, frames: Sequence[bytes]) -> tuple[Outcome, ...]:
+        try:
+            self._admission.require()
+        except UncheckedError as exc:
+            return tuple(exc.with_traceback(None) for _ in frames)
+        return self._intake.take_many(frames)
 
     def prove_enrolled(self, papers: Sequence[Enrolment]) -> tuple[DeviceId, ...]:
         """Puts the keys of a fleet's devices on chain; once that is final, returns those that were not there before.
@@ -197,14 +216,21 @@ class Gateway:
         return self.anchor()
 
     def anchor_due(self) -> tuple[AnchoredBatch, ...]:
-        """What a service does at intervals: batches when that is due, and settles what is not final yet."""
+        """What a service does at intervals: batches when that is due, and settles what is not final yet; before that,
+        what `check_chain` does, until it passed once.
+        """
+        if not self._admission.passed:
+            self.check_chain()
         if self._batching.is_due():
             self.build_batch()
+        self.register.follow()
         return self.anchor()
 
     def check_chain(self) -> None:
-        """As a service does at its start: raises AnchorConflictError where chain and store contradict each other."""
-        self._anchoring.check()
+        """As a service does at its start: raises RoleError where the final chain does not show this account as a
+        gateway, AnchorConflictError where chain and store contradict each other, LedgerError where it can't be asked.
+        """
+        self._admission.check()
 
     # ------------------------------------------------------------------------------------------------------- out
 

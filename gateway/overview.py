@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from gateway.admission import Admission
+from gateway.anchoring import Anchoring
 from gateway.errors import StoreError
 from gateway.intake_queue import IntakeQueue
 from gateway.register import Register
@@ -21,7 +23,7 @@ from gateway.tally import Tally
 
 __all__ = ["PARTS", "Overview", "Watch"]
 
-PARTS: Final = ("database", "chain", "anchoring", "intake", "process")
+PARTS: Final = ("database", "chain", "role", "unchecked", "anchoring", "intake", "process")
 
 _KEPT_SECONDS: Final = 1.0
 """so long an answer stands, however often it is asked for"""
@@ -62,6 +64,8 @@ class Watch:
         register: Register,
         queue: IntakeQueue,
         tally: Tally,
+        anchoring: Anchoring,
+        admission: Admission,
         *,
         clock: Callable[[], float],
         settings: GatewaySettings,
@@ -70,6 +74,8 @@ class Watch:
         self._register = register
         self._queue = queue
         self._tally = tally
+        self._anchoring = anchoring
+        self._admission = admission
         self._clock = clock
         self._settings = settings
         self._turn = threading.Lock()
@@ -135,6 +141,12 @@ class Watch:
         else:
             if since is not None and (lag := self._clock() - since) > self._settings.lag_seconds:
                 troubles["anchoring"] = f"the oldest frame without a final anchor came {lag:.0f} s ago"
+        if self._anchoring.refusal:
+            troubles["anchoring"] = f"the chain refuses a batch: {self._anchoring.refusal}"
+        if self._register.has_role is False:
+            troubles["role"] = "the account has not the role gateway on chain, or is suspended"
+        if not self._admission.passed:
+            troubles["unchecked"] = "the chain did not confirm this gateway and its store since the start"
         if not self._register.is_reachable:
             troubles["chain"] = f"the chain can't be reached; its view is {self._register.age_seconds:.0f} s old"
         if self._queue.is_full:

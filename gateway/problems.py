@@ -28,9 +28,11 @@ from gateway.errors import (
     NotAnchoredError,
     NotFoundError,
     PeerError,
+    RoleError,
     StoppingError,
     StoreError,
     StoreFullError,
+    UncheckedError,
     UnenrolledError,
 )
 
@@ -72,6 +74,8 @@ TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (UnenrolledError, Problem("unenrolled", 403)),
     (MarkError, Problem("mark", 422)),
     (PeerError, Problem("peer", 502, retry=True)),
+    (RoleError, Problem("role", 503, retry=True)),
+    (UncheckedError, Problem("unchecked", 503, retry=True)),
     (AnchorConflictError, Problem("anchor-conflict", 500)),
     (BehindError, Problem("behind", 429, retry=True)),
     (StoppingError, Problem("stopping", 503, retry=True)),

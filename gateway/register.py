@@ -1,4 +1,4 @@
-"""The devices and own batches that stand on the final chain, followed event by event.
+"""The devices, own batches and own role that stand on the final chain, followed event by event.
 
 Invariant: nothing here comes from a block that is not final. A key that was replaced counts until its overlap ends, and
 not past the time from which it is distrusted. While the chain can't be asked, what was read before counts on for a
@@ -20,6 +20,7 @@ from capsule.source import DeviceKey
 from contracts.errors import ChainUnreachableError, LedgerError
 from contracts.events import BatchAnchored, DeviceEnrolled, DeviceRetired, DeviceRotated
 from contracts.ledger import Ledger
+from contracts.roles import Role
 
 __all__ = ["EnrolledDevice", "Register"]
 
@@ -70,6 +71,8 @@ class Register:
         self._failure: str | None = None
         self._devices: dict[DeviceId, EnrolledDevice] = {}
         self._batches: dict[int, BatchAnchored] = {}
+        self.has_role: bool | None = None
+        """whether the gateway has its role on the final chain and is not suspended; None before that was asked"""
 
     def device(self, device: DeviceId) -> EnrolledDevice | None:
         """A device as the final chain has it. Raises LedgerError where the chain can't be asked."""
@@ -115,6 +118,11 @@ class Register:
         """How old this view is."""
         return self._clock() - self._read_at
 
+    def follow(self) -> None:
+        """Refreshes a view that is too old. Raises LedgerError."""
+        if self.age_seconds >= self._refresh_seconds:
+            self.refresh()
+
     def refresh(self) -> None:
         """Reads what became final since. Raises LedgerError."""
         with self._turn:
@@ -122,10 +130,11 @@ class Register:
             try:
                 final = self._ledger.final_block().number
                 if final > self._read_to:
+                    has_role = self._ledger.participants.is_active(self._gateway, Role.GATEWAY, at=final)
                     logs = self._ledger.chain.logs((self._ledger.devices.address,), self._read_to + 1, final)
                     for event in self._ledger.decode(logs):
                         self._take(event)
-                    self._read_to = final
+                    self._read_to, self.has_role = final, has_role
             except ChainUnreachableError as exc:
                 self._failure, self._failed_at = str(exc), monotonic()
                 raise

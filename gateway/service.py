@@ -159,7 +159,7 @@ def _anchoring(gateway: Gateway) -> Callable[[FastAPI], Any]:
         try:
             await run_in_threadpool(gateway.check_chain)
         except LedgerError:
-            _LOG.exception("the chain can't be asked yet; frames of devices not known here have to wait")
+            _LOG.exception("the chain can't be asked yet; no frame is taken before it was")
         stop = asyncio.Event()
         task = asyncio.create_task(_anchor_until(gateway, stop))
         try:

@@ -20,6 +20,8 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "not ready": ("Not ready", "未就绪"),
     "database": ("Database", "数据库"),
     "chain": ("Chain", "区块链"),
+    "role": ("Role gateway on chain", "链上网关角色"),
+    "unchecked": ("Check against the chain", "与链核对"),
     "anchoring": ("Anchoring", "锚定"),
     "intake": ("Intake", "接收"),
     "process": ("Process", "进程"),
