@@ -1,4 +1,4 @@
-"""One process a file: an advisory lock beside it, which ends with the process."""
+"""One process a file: an advisory lock beside it, which ends with the process. Only its owner may read the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ __all__ = ["take_lock"]
 
 
 def take_lock(path: Path) -> int:
-    """Locks `path` for this process and returns the descriptor that holds the lock; makes the folder where needed.
+    """Locks `path` for this process and returns the descriptor that holds the lock; makes the folder where needed, and
+    the file, so that SQLite gives what it writes beside it the same mode.
 
     Raises StoreLockedError when another has it, StoreError when the folder can't be written.
     """
@@ -26,4 +27,9 @@ def take_lock(path: Path) -> int:
     except OSError as exc:
         os.close(lock)
         raise StoreLockedError(path) from exc
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as exc:
+        os.close(lock)
+        raise StoreError(f"{path} can't be opened: {exc.strerror}") from exc
     return lock

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -245,3 +247,21 @@ def test_a_bad_parquet_file_queues_nothing(agent: Agent, tmp_path: Path, columns
     with pytest.raises(ReadingsError, match="is no Parquet file"):
         agent.submit_parquet(file)
     assert agent.queued == 0
+
+
+def test_only_their_owner_may_read_the_databases(space: Space, device: Device, tmp_path: Path) -> None:
+    queue = tmp_path / "device" / "device.db"
+    usual = os.umask(0)
+    try:
+        with (
+            space.open_gateway(tmp_path / "other") as other,
+            space.open_agent(queue, device, other) as agent,
+        ):
+            other.ingest(device.frame(some_rows(0, 1)))
+            agent.submit(some_rows(1, 1))
+            files = [*(tmp_path / "other").iterdir(), *queue.parent.iterdir()]
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
+    finally:
+        os.umask(usual)
+    assert {"gateway.db", "gateway.db-wal", "gateway.db-shm", "device.db", "device.db-wal"} <= set(modes)
+    assert set(modes.values()) == {0o600}
