@@ -31,6 +31,8 @@ those of `contracts`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from math import floor
 from pathlib import Path
 
 from capsule.ids import Address, DeviceId, Digest
@@ -110,12 +112,20 @@ class IncompleteError(CallerError):
 
 
 class NotAnchoredError(GatewayError):
-    """Frames wait for their batch, or its anchor for finality."""
+    """Frames wait for their batch, or its anchor for finality. `anchored_before`: the time (unix seconds) up to which
+    those of the period are anchored, where some are.
+    """
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, frames: int, anchored_before: float | None = None) -> None:
         what = "1 frame is" if frames == 1 else f"{frames} frames are"
-        super().__init__(f"{what} not anchored on the final chain yet; anchor a batch, or try again later")
+        way = "anchor a batch, or try again later"
+        if anchored_before is not None:
+            before = floor(anchored_before * 1000) / 1000  # rounded up, it would let the first of them in
+            moment = datetime.fromtimestamp(before, UTC).isoformat().replace("+00:00", "Z")
+            way = f"anchor a batch, try again later, or give --to {moment} to export what is anchored"
+        super().__init__(f"{what} not anchored on the final chain yet; {way}")
         self.frames = frames
+        self.anchored_before = anchored_before
 
 
 class EnrolmentPendingError(GatewayError):

@@ -53,7 +53,7 @@ def write_export(
             raise NotFoundError("frame in that period of device", device)
         places = records.places(device, first, last)
         _require_all(device, first, [sequence for sequence, _, _ in places])
-        batches = _anchored(records, [number for _, number, _ in places])
+        batches = _anchored(records, device, [(sequence, number) for sequence, number, _ in places])
         anchors = tuple(
             Anchor(gateway, row.number, Digest(row.frames_root), row.size, row.anchored_at or 0) for row in batches
         )
@@ -71,12 +71,20 @@ def _require_all(device: DeviceId, first: int, sequences: list[int]) -> None:
         expected += 1
 
 
-def _anchored(records: Records, numbers: list[int]) -> tuple[BatchRow, ...]:
-    """The anchored batches that frames with these numbers are in, by number. Raises NotAnchoredError."""
+def _anchored(records: Records, device: DeviceId, places: Sequence[tuple[int, int]]) -> tuple[BatchRow, ...]:
+    """The anchored batches that frames at these places (sequence, number) are in, by number. Raises NotAnchoredError,
+    which names the time up to which a period is anchored, where there is one.
+    """
+    numbers = [number for _, number in places]
     final = [row for row in records.batches_between(min(numbers), max(numbers)) if row.stage == Stage.ANCHORED]
     used = {_batch_of(number, final) for number in numbers}
     if None in used:
-        raise NotAnchoredError(sum(_batch_of(number, final) is None for number in numbers))
+        waiting = [sequence for sequence, number in places if _batch_of(number, final) is None]
+        anchored_before = None
+        if waiting[0] != places[0][0]:
+            (frame,) = records.frames_between(device, waiting[0], waiting[0])
+            anchored_before = frame.first_time
+        raise NotAnchoredError(len(waiting), anchored_before)
     return tuple(row for place, row in enumerate(final) if place in used)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from contracts.roles import Role
 from contracts.transaction import Patience
 from gateway.errors import AnchorConflictError, IncompleteError, NotAnchoredError, NotFoundError
 from gateway.gateway import Gateway
+from gateway.readings import parse_time
 from tests.capsule.frames import Device, some_rows
 from tests.gateway.space import GATEWAY_SIGNER, Space, account_of
 
@@ -70,6 +73,20 @@ def test_what_is_not_anchored_is_neither_proven_nor_exported(gateway: Gateway, d
     assert target.stat().st_size == 0
     gateway.anchor()
     gateway.prove(read_frame(frame).hash)
+
+
+def test_what_is_anchored_of_a_live_device_is_exported_with_the_end_that_the_refusal_names(
+    gateway: Gateway, device: Device
+) -> None:
+    gateway.ingest(device.frame(some_rows(0, 60)))
+    gateway.anchor_all()
+    gateway.ingest(device.frame(some_rows(60, 60)))
+    gateway.ingest(device.frame(some_rows(120, 60)))
+    with pytest.raises(NotAnchoredError, match="2 frames are not anchored") as refused:
+        gateway.export(device.id, io.BytesIO())
+    named = re.search(r"give --to (\S+) to export what is anchored", str(refused.value))
+    assert named is not None
+    assert gateway.export(device.id, io.BytesIO(), end=float(parse_time(named[1]))).rows == 60
 
 
 def test_what_never_came_is_not_found(space: Space, gateway: Gateway, device: Device, tmp_path: Path) -> None:
