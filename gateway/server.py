@@ -6,6 +6,7 @@ holds the gateway closes it then, so that what is queued becomes durable first.
 
 from __future__ import annotations
 
+import errno
 import gc
 import signal
 import socket
@@ -17,10 +18,10 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.errors import GatewayError
+from gateway.errors import CallerError, GatewayError
 from gateway.settings import GatewaySettings
 
-__all__ = ["collect_seldom", "serve"]
+__all__ = ["collect_seldom", "listen", "port_refused", "serve"]
 
 _COLLECT_AFTER: Final = (50_000, 20, 50)
 """Objects made between two collections. Frames make many and no cycles; collecting as often as usual took a third of
@@ -56,6 +57,25 @@ def serve(
         gc.set_threshold(*usual)
     if not server.started:
         raise GatewayError("the service could not start; its log says why")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket for `serve`: who connects from now on waits until it serves. Raises CallerError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as exc:
+        raise port_refused(host, port, "the setting port", exc) from exc
+
+
+def port_refused(host: str, port: int, choice: str, error: OSError) -> CallerError:
+    """Why there is no listening at a port; `choice` is where another is chosen."""
+    if error.errno == errno.EADDRINUSE:
+        return CallerError(f"port {port} is in use: choose another with {choice}")
+    return CallerError(
+        f"can't listen at {host}, port {port} ({error.strerror or error}): choose another port with {choice}, or "
+        "another host with the setting host"
+    )
 
 
 def collect_seldom() -> None:

@@ -4,6 +4,7 @@ Exit status: 0 done; 1 findings; 2 wrong usage or input; 3 refused (policy, veri
 unreachable.
 """
 
+import errno
 import json
 import os
 import sys
@@ -70,6 +71,8 @@ def told() -> Iterator[None]:
     except FileNotFoundError as error:
         fail(f"there is no file {error.filename}; check the path", EXIT_INPUT)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            fail("the port is in use: choose another with the setting port", EXIT_INPUT)
         where = f" ({error.filename})" if error.filename else ""
         fail(f"{error.strerror or error}{where}; free the disk or check permissions, then try again", EXIT_INPUT)
     except httpx.HTTPError as error:

@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +14,13 @@ import typer
 from capsule.ids import DeviceId
 from capsule.signature import PublicKey
 from capsule.source import DeviceKey
+from contracts.errors import LedgerError
 from gateway.gateway import Gateway
 from gateway.gbt32960.server import VehicleLimits, VehicleServer, serving
 from gateway.gbt32960.vehicles import FILE_NAME, Vehicles
 from gateway.gbt32960.witness import VehicleWitness
 from gateway.logs import log_as_json
+from gateway.server import listen, port_refused
 from gateway.server import serve as run_until_told
 from gateway.service import build_app
 from gateway.settings import GatewaySettings
@@ -81,13 +84,13 @@ def serve(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Take frames, answer with receipts, anchor batches; until interrupted."""
+    with told():
+        broker = broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file)
     with (
         told(),
         _gateway(home, passphrase_file) as (gateway, settings),
-        subscribed(
-            gateway,
-            broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file),
-        ),
+        closing(_checked(gateway, settings)) as listener,
+        subscribed(gateway, broker),
         _vehicles(gateway, settings, home, gbt32960_port),
     ):
         api = Api.fresh(f"http://{settings.host}:{settings.port}")
@@ -95,7 +98,8 @@ def serve(
         api.write(home / "api.json")
         try:
             note(f"gateway {gateway.account} at {api.url}")
-            run_until_told(build_app(gateway, api.token), settings.host, settings.port, gateway.settings)
+            app = build_app(gateway, api.token)
+            run_until_told(app, settings.host, settings.port, gateway.settings, sockets=[listener])
         finally:
             (home / "api.json").unlink(missing_ok=True)
 
@@ -145,21 +149,32 @@ def _keys(answer: dict[str, Any]) -> tuple[DeviceKey, ...]:
     )
 
 
+def _checked(gateway: Gateway, settings: Settings) -> socket.socket:
+    """The socket of a gateway that the chain does not refuse. Raises RoleError, AnchorConflictError, CallerError."""
+    with suppress(LedgerError):  # the service asks again until it can, and is not ready before
+        gateway.check_chain()
+    return listen(settings.host, settings.port)
+
+
 @contextmanager
 def _vehicles(gateway: Gateway, settings: Settings, home: Path, port: int) -> Iterator[None]:
     """Vehicles of GB/T 32960, where a port is given, as long as the block runs."""
     if not port:
         yield
         return
-    with Vehicles(home / FILE_NAME) as vehicles:
+    with ExitStack() as stack:
+        vehicles = stack.enter_context(Vehicles(home / FILE_NAME))
         witness = VehicleWitness(gateway, vehicles, clock=now, entropy=secrets.token_bytes)
-        with serving(VehicleServer(witness, VehicleLimits.of(gateway.settings)), settings.host, port):
-            key = gateway.public_key
-            note(
-                f"vehicles of GB/T 32960 at {settings.host}:{port}; enrol them with suite {key.suite}, "
-                f"key {key.key.hex()}"
-            )
-            yield
+        server = VehicleServer(witness, VehicleLimits.of(gateway.settings))
+        try:
+            stack.enter_context(serving(server, settings.host, port))
+        except OSError as exc:
+            raise port_refused(settings.host, port, "--gbt32960-port", exc) from exc
+        key = gateway.public_key
+        note(
+            f"vehicles of GB/T 32960 at {settings.host}:{port}; enrol them with suite {key.suite}, key {key.key.hex()}"
+        )
+        yield
 
 
 @contextmanager

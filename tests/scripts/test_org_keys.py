@@ -80,13 +80,14 @@ def run(home: Path, *words: str, status: int = 0) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Organisation]:
-    """One organisation that is operator and custodian on its own embedded chain."""
+    """One organisation that is operator, custodian and gateway on its own embedded chain."""
     folder = tmp_path_factory.mktemp("company")
     member = Organisation("company", folder / "home")
     member.account = run(member.home, "init", "--port", str(member.port))["account"]
     run(member.home, "deploy", "--pin", str(folder / "pin.json"))
     code = Uscc.make("9" + "".join(str(secrets.randbelow(10)) for _ in range(16)))
-    run(member.home, "admit", member.account, "--uscc", str(code), "--role", "custodian", "--funds", "0")
+    run(member.home, "admit", member.account, "--uscc", str(code), "--role", "custodian", "--role", "gateway",
+        "--funds", "0")  # fmt: skip
     run(member.home, "announce")
     try:
         yield member
