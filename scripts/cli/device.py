@@ -4,6 +4,7 @@ import json
 import secrets
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -36,6 +37,7 @@ from scripts.cli.mqtt import (
     MqttUserOption,
     broker_at,
 )
+from scripts.cli.printing import note
 from scripts.composition import open_chain, open_home, open_ledger
 
 __all__ = ["app"]
@@ -125,6 +127,8 @@ def run(
         broker = broker_at(mqtt, mqtt_plain, mqtt_ca, mqtt_certificate, mqtt_key, mqtt_user, mqtt_password_file)
         if (broker is None) == (not gateway) or (csv is not None and parquet is not None):
             raise InputRefusedError("give one way in, --gateway or --mqtt, and at most one file, --csv or --parquet")
+        if gateway:
+            _require_http(gateway)
         if broker is not None and paper is not None:
             raise InputRefusedError(
                 "a paper is presented over HTTP; give --gateway, or let the owner run 'device prove'"
@@ -151,6 +155,8 @@ def run(
                 submitted = agent.submit_csv(csv, mark=mark, origin=origin, delimiter=delimiter, encoding=encoding)
             elif parquet is not None:
                 submitted = agent.submit_parquet(parquet, mark=mark)
+            if (file := csv or parquet) is not None and not submitted.rows:
+                note(f"{file} has no rows; nothing of it is queued")
             try:
                 if broker is None:
                     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
@@ -182,6 +188,16 @@ def state(
         except (OSError, ValueError) as error:
             raise InputRefusedError(f"{statement} is no device statement; take it from the device's home") from error
         show(node.ask("POST", f"/v1/devices/{device}/statement", content), as_json)
+
+
+def _require_http(gateway: str) -> None:
+    try:
+        parts = urlsplit(gateway)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise InputRefusedError(f"{gateway!r:.80} is no URL of a gateway; give http://HOST:PORT or https://HOST:PORT")
 
 
 def _gateway_key(ledger: Ledger, account: Address, final: int) -> PublicKey:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from capsule.box import BoxKey
 from capsule.box_statement import box_key_statement
@@ -44,13 +44,16 @@ class Served:
     url: str
     folder: Path
 
-    def run(self, home: str, *words: str, status: int = 0) -> dict[str, Any]:
-        """A command's JSON, or its error."""
-        done = CliRunner().invoke(
+    def invoke(self, home: str, *words: str) -> Result:
+        return CliRunner().invoke(
             build_app(words[0]),
             [*words, "--home", str(self.folder / home), "--json"],
             env={"DATASPACE_PASSPHRASE": "a device's passphrase"},
         )
+
+    def run(self, home: str, *words: str, status: int = 0) -> dict[str, Any]:
+        """A command's JSON, or its error."""
+        done = self.invoke(home, *words)
         assert done.exit_code == status, done.output
         return dict(json.loads(done.stdout)) if not status else {"error": done.stderr}
 
@@ -134,3 +137,17 @@ def test_nothing_leaves_the_queue_for_an_account_that_is_no_gateway(served: Serv
         told = served.run("four", "device", "run", *way, status=3)["error"]
         assert f"account {account} {why}: check --gateway-account" in told
     assert not (served.folder / "four" / "device.db").exists()
+
+
+def test_a_url_that_is_no_gateway_s_is_wrong_usage_and_a_file_without_rows_says_so(served: Served) -> None:
+    served.new_device("five")
+    for url in ("ftp://127.0.0.1:1", "127.0.0.1:1", "http://", "http://[::1", "http://h:x"):
+        way = ("--gateway", url, "--gateway-account", str(served.gateway.account))
+        assert "is no URL of a gateway" in served.run("five", "device", "run", *way, status=2)["error"]
+    assert not (served.folder / "five" / "device.db").exists()
+    header = served.folder / "header.csv"
+    header.write_text("time,P,SOC\n")
+    way = ("--gateway", served.url, "--gateway-account", str(served.gateway.account))
+    done = served.invoke("five", "device", "run", "--csv", str(header), *way)
+    assert (done.exit_code, json.loads(done.stdout)["rows"]) == (0, 0)
+    assert "has no rows; nothing of it is queued" in done.stderr
