@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from tempfile import SpooledTemporaryFile
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Header, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -39,6 +39,8 @@ __all__ = ["build_app"]
 
 _LOG: Final = logging.getLogger("dataspace.gateway")
 _CHUNK_BYTES: Final = 1 << 18
+_LAST_BATCH: Final = (1 << 63) - 1
+"""the largest number that the store can be asked for"""
 Answer = dict[str, Any]
 
 
@@ -108,7 +110,7 @@ def _public_routes(app: FastAPI, gateway: Gateway) -> None:
         raise NotFoundError(f"document of kind {kind:.40}:", name[:80])
 
     @app.get("/v1/batches/{number}")
-    def batch(number: int) -> Response:
+    def batch(number: Annotated[int, Path(ge=1, le=_LAST_BATCH)]) -> Response:
         """The same by the batch's number."""
         return Response(gateway.batch_document(number), media_type="application/json")
 

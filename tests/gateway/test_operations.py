@@ -274,3 +274,12 @@ def test_a_device_s_keys_are_told_as_they_stand_on_chain(client: httpx.Client, d
     assert answer["keys"] == [{"suite": 1, "key": "0x" + device.key.key.hex(), "anchored_before": None}]
     assert problem(client.get(f"/v1/devices/0x{'11' * 32}")) == (404, "not-found")
     assert client.get("/v1/evidence/0x00", headers=OPERATOR).status_code == 400
+
+
+def test_a_number_that_no_batch_can_have_is_the_caller_s_mistake(client: httpx.Client, device: Device) -> None:
+    for number in ("99999999999999999999999", "9" * 5000, str(1 << 63), "-1", "0", "x"):
+        assert problem(client.get(f"/v1/batches/{number}")) == (400, "input")
+    assert problem(client.get(f"/v1/batches/{(1 << 63) - 1}")) == (404, "not-found")
+    for query in ({"limit": "9" * 30}, {"from": "9" * 30}, {"to": "-" + "9" * 400}, {"from": "1e400"}):
+        answer = client.get("/v1/marks", params={"device": str(device.id), **query}, headers=OPERATOR)
+        assert problem(answer) == (400, "input")
