@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.broker import Broker
+from gateway.errors import SettingsError
 from gateway.gateway import Gateway
 from gateway.mqtt import Subscriber
 from scripts.cli.printing import note
@@ -48,8 +49,10 @@ def broker_at(
     user: str,
     password_file: Path | None,
 ) -> Broker | None:
-    """None without a URL. Raises SettingsError."""
+    """None without a URL, which all other options need. Raises SettingsError."""
     if not url:
+        if plain or ca_file or certificate or key or user or password_file:
+            raise SettingsError("the --mqtt-... options say how to reach a broker: name it with --mqtt")
         return None
     return Broker.parse(
         url,

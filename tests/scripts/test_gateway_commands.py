@@ -42,6 +42,8 @@ def refused(home: Path, *options: str, status: int) -> str:
 
 
 def test_a_gateway_that_can_not_start_says_why_in_one_sentence(company: Organisation) -> None:
+    told = refused(company.home, "--mqtt-user", "me", status=2)
+    assert told == "dataspace: the --mqtt-... options say how to reach a broker: name it with --mqtt"
     told = refused(company.home, status=3)
     assert told == (
         f"dataspace: account {company.account} has not the role gateway on chain: "
