@@ -21,6 +21,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
 @pytest.fixture
 def gateway(space: Space, tmp_path: Path) -> Iterator[Gateway]:
     with space.open_gateway(tmp_path / "gateway") as opened:
+        opened.check_chain()  # as a service does at its start
         yield opened
 
 
