@@ -25,6 +25,7 @@ from gateway.server import serve as run_until_told
 from gateway.service import build_app
 from gateway.settings import GatewaySettings
 from gateway.table_export import write_table
+from node.errors import InputRefusedError
 from node.home import create_whole
 from node.settings import Settings
 from scripts.cli.console import (
@@ -118,7 +119,9 @@ def export(
     device: Annotated[str, typer.Argument(help="The device's id.")],
     out: Annotated[Path, typer.Option(help="File to write; seal it with 'dataspace asset offer'.")],
     start: Annotated[str, typer.Option("--from", help="Time, inclusive; ISO 8601 or unix seconds.")] = "",
-    end: Annotated[str, typer.Option("--to", help="Time, exclusive.")] = "",
+    end: Annotated[
+        str, typer.Option("--to", help="Time, exclusive; of a device at work, one up to which all is anchored.")
+    ] = "",
     form: Annotated[
         ExportForm, typer.Option("--format", help="The frames with their proofs, or a table with those beside it.")
     ] = ExportForm.FRAMES,
@@ -128,6 +131,8 @@ def export(
 ) -> None:
     """Write a device's anchored frames of a period with their proofs, or as a table with these as FILE.frames."""
     with _client(home, passphrase_file) as client:
+        if not out.parent.is_dir():
+            raise InputRefusedError(f"there is no folder {out.parent}; make it, or choose another --out")
         query = {name: value for name, value in (("device", device), ("from", start), ("to", end)) if value}
         container = out if form is ExportForm.FRAMES else out.with_name(out.name + ".frames")
         with create_whole(container) as sink:

@@ -183,7 +183,6 @@ def main(folder: Path) -> None:
                     "incidents": gateway.status().incidents,
                     "before": before,
                     "after": after,
-                    "highest": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
                 }
                 print(json.dumps(result))
 
