@@ -1,5 +1,8 @@
 """The one JSON encoder of everything that is hashed or signed (RFC 8785), and its strict reader.
 
+What needs none of RFC 8785's rules for numbers and the order of names is written by `orjson`, some ten times as fast
+as by `rfc8785`; both write the same bytes there, which a test holds them to.
+
 Invariant: `encode(decode(data))` never raises, and two readers of the same bytes see the same value: repeated names,
 NaN, numbers that a double can't hold and lone surrogates are refused.
 """
@@ -9,9 +12,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeAlias
 
+import orjson
 import rfc8785
 
 from capsule.errors import FormatError, InputError
@@ -21,6 +25,8 @@ __all__ = ["MAX_DEPTH", "Json", "decode", "encode"]
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_DEPTH: Final = 128
+_QUICK_MEMBERS: Final = 1 << 16
+_SIMPLE: Final = frozenset({str, int, bool, type(None)})
 _SAFE_INTEGER: Final = 2**53 - 1
 _BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|([\[{])|([\]}])', re.DOTALL)
 
@@ -30,10 +36,33 @@ def encode(value: Json) -> bytes:
 
     Raises InputError for what JSON can't hold: integers past 2^53 - 1, NaN, infinities, lone surrogates, other types.
     """
+    if _is_simple(value):
+        try:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+        except orjson.JSONEncodeError:
+            pass  # the other says why, in its own error
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, TypeError, RecursionError) as exc:
         raise InputError(f"value has no canonical JSON form: {exc}") from exc
+
+
+def _is_simple(value: object) -> bool:
+    """Of what two encoders write alike: text, whole numbers, true, false, null, lists, objects with ASCII names.
+
+    They differ in numbers with a fraction, and in the order of names past ASCII. For very long lists the quick one
+    takes much memory.
+    """
+    members: Collection[object]
+    if type(value) is dict:
+        names, members = value.keys(), value.values()
+        if not all(type(name) is str and name.isascii() for name in names):
+            return False
+    elif type(value) is list or type(value) is tuple:
+        members = value
+    else:
+        return type(value) in _SIMPLE
+    return len(members) <= _QUICK_MEMBERS and all(type(member) in _SIMPLE or _is_simple(member) for member in members)
 
 
 def decode(data: bytes) -> Json:

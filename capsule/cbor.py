@@ -12,7 +12,19 @@ from typing import Final, TypeAlias
 
 from capsule.errors import FormatError
 
-__all__ = ["ARRAY", "BYTES", "MAP", "NEGATIVE", "TEXT", "UNSIGNED", "Cbor", "decode", "read_head", "read_item"]
+__all__ = [
+    "ARRAY",
+    "BYTES",
+    "MAP",
+    "NEGATIVE",
+    "TEXT",
+    "UNSIGNED",
+    "Cbor",
+    "byte_string",
+    "decode",
+    "read_head",
+    "read_item",
+]
 
 Cbor: TypeAlias = "int | float | bytes | str | bool | list[Cbor] | dict[int | str, Cbor] | None"
 
@@ -46,6 +58,15 @@ def read_head(data: bytes, at: int) -> tuple[int, int, int]:
     if value < 24 if width == 1 else value >> (4 * width) == 0:
         raise FormatError("CBOR integer or length is not in its shortest form")
     return major, value, at + width
+
+
+def byte_string(content: bytes) -> bytes:
+    """The byte string with this content."""
+    size = len(content)
+    if size < 24:
+        return bytes((BYTES << 5 | size,)) + content
+    width = 1 if size < 1 << 8 else 2 if size < 1 << 16 else 4 if size < 1 << 32 else 8
+    return bytes((BYTES << 5 | 23 + width.bit_length(),)) + size.to_bytes(width, "big") + content
 
 
 def read_item(data: bytes, at: int, depth: int = _DEPTH) -> tuple[Cbor, int]:

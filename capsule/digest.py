@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from capsule.canonical import Json, encode
@@ -20,6 +21,7 @@ __all__ = ["Domain", "document_digest", "tagged"]
 _KIND: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
+@lru_cache(maxsize=256)
 def _prefix(kind: str) -> bytes:
     if _KIND.fullmatch(kind) is None:
         raise InputError(f"a kind is lower-case words joined by hyphens, not {kind!r:.80}")

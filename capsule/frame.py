@@ -10,18 +10,20 @@ outside of what is signed, every byte is fixed. So two frames with one sequence 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 import cbor2
 
-from capsule.cbor import BYTES, Cbor, decode, read_head
+from capsule.cbor import BYTES, Cbor, byte_string, decode, read_head, read_item
 from capsule.digest import tagged
 from capsule.errors import FormatError, InputError
 from capsule.ids import DeviceId, Digest
-from capsule.senml import Reading, Row, pack_rows, unpack_rows
+from capsule.rows import Row
+from capsule.senml import pack_rows, unpack_rows
 from capsule.signature import ED25519, MAX_SIGNATURE_BYTES, SM2, PublicKey, Signer
 
 __all__ = [
@@ -31,8 +33,6 @@ __all__ = [
     "MEDIA_TYPE",
     "Frame",
     "Mark",
-    "Reading",
-    "Row",
     "UnverifiedFrame",
     "VerifiedFrame",
     "frame_hash",
@@ -65,6 +65,8 @@ _OURS: Final = (_FORMAT, _DEVICE, _SEQUENCE, _PREVIOUS, _ACKNOWLEDGED, _MARK, _R
 
 _TAGGED_ARRAY: Final = b"\xd2\x84"  # tag 18, array of 4
 _NO_UNPROTECTED: Final = b"\xa0"
+_SIGNATURE1: Final = b"\x84" + cbor2.dumps("Signature1")  # array of 4
+_NO_EXTERNAL: Final = byte_string(b"")
 
 
 class Mark(StrEnum):
@@ -81,6 +83,38 @@ class Mark(StrEnum):
 _MARKS: Final = frozenset(Mark)
 
 
+# The protected header in the form in which it is written here: the same map, with less to do for each frame.
+_PLAIN_ALGORITHMS: Final = {cbor2.dumps(number): number for number in _SUITES}
+_PLAIN_MARKS: Final = {cbor2.dumps(str(mark)): mark for mark in Mark}
+_PLAIN_DIGEST: Final = rb"\x58\x20(.{32})"
+
+
+def _any_of(literals: Iterable[bytes]) -> bytes:
+    return rb"(" + rb"|".join(re.escape(literal) for literal in literals) + rb")"
+
+
+def _label(label: int, *content: int | str) -> bytes:
+    return re.escape(b"".join(cbor2.dumps(item) for item in (label, *content)))
+
+
+_PLAIN_HEADER: Final = re.compile(
+    rb"[\xa8-\xaa]"
+    + _label(_ALGORITHM)
+    + _any_of(_PLAIN_ALGORITHMS)
+    + _label(_CONTENT_TYPE, _SENML_CBOR, _TYP, _TYPE, _FORMAT, _VERSION, _DEVICE)
+    + _PLAIN_DIGEST
+    + _label(_SEQUENCE)
+    + rb"([\x00-\x17]|\x18.|\x19..|\x1a.{4}|\x1b.{8})"
+    + _label(_PREVIOUS)
+    + _PLAIN_DIGEST
+    + rb"(?:" + _label(_ACKNOWLEDGED) + _PLAIN_DIGEST + rb")?"
+    + _label(_MARK)
+    + _any_of(_PLAIN_MARKS)
+    + rb"(?:" + _label(_RECEIVED) + _PLAIN_DIGEST + rb")?",
+    re.DOTALL,
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What a frame says. `units` is optional: where a column has none, the thing model's counts.
@@ -94,7 +128,7 @@ class Frame:
     previous: Digest
     acknowledged: Digest | None
     mark: Mark
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     units: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -199,7 +233,7 @@ def sign_packed(
         header[_RECEIVED] = bytes(received)
     protected = cbor2.dumps(header, canonical=True)
     signature = signer.sign(_sig_structure(protected, payload))
-    parts = (_TAGGED_ARRAY, cbor2.dumps(protected), _NO_UNPROTECTED, cbor2.dumps(payload), cbor2.dumps(signature))
+    parts = (_TAGGED_ARRAY, byte_string(protected), _NO_UNPROTECTED, byte_string(payload), byte_string(signature))
     data = b"".join(parts)
     if len(data) > MAX_FRAME_BYTES:
         raise InputError(f"a frame has at most {MAX_FRAME_BYTES} bytes, not {len(data)}")
@@ -222,13 +256,13 @@ def read_frame(data: bytes) -> UnverifiedFrame:
     signature, at = _byte_string(data, at)
     if at != len(data):
         raise FormatError("a frame ends with its signature")
+    if (plain := _PLAIN_HEADER.fullmatch(protected)) is not None:
+        return _plain(plain, data, protected, payload, signature)
     header = decode(protected, depth=2)
     algorithm = header.get(_ALGORITHM) if isinstance(header, dict) else None
     if not isinstance(header, dict) or type(algorithm) is not int or algorithm not in _SUITES:
         raise FormatError("protected header says neither EdDSA nor SM2")
-    suite = _SUITES[algorithm]
-    if len(signature) not in _SIGNATURE_BYTES[suite]:
-        raise FormatError(f"a frame's signature of suite {suite} does not have {len(signature)} bytes")
+    suite = _suite(algorithm, signature)
     if header.get(_CONTENT_TYPE) != _SENML_CBOR:
         raise FormatError("protected header does not say SenML in CBOR")
     if header.get(_TYP) != _TYPE or header.get(_FORMAT) != _VERSION:
@@ -261,6 +295,42 @@ def read_frame(data: bytes) -> UnverifiedFrame:
     )
 
 
+def _plain(header: re.Match[bytes], data: bytes, protected: bytes, payload: bytes, signature: bytes) -> UnverifiedFrame:
+    """The frame of a header in the form in which `sign_packed` writes it."""
+    algorithm, device, number, before, acknowledged, mark, received = header.groups()
+    if header[0][0] != 0xA8 + (acknowledged is not None) + (received is not None):
+        raise FormatError("protected header has not as many parameters as it says")
+    sequence, _ = read_item(number, 0)
+    assert isinstance(sequence, int)  # noqa: S101  what the form holds there
+    suite = _suite(_PLAIN_ALGORITHMS[algorithm], signature)
+    previous = Digest(before)
+    try:
+        _check_place(sequence, previous)
+    except InputError as exc:
+        raise FormatError(str(exc)) from exc
+    return UnverifiedFrame(
+        DeviceId(device),
+        sequence,
+        previous,
+        None if acknowledged is None else Digest(acknowledged),
+        _PLAIN_MARKS[mark],
+        suite,
+        frame_hash(data),
+        data,
+        protected,
+        payload,
+        signature,
+        None if received is None else Digest(received),
+    )
+
+
+def _suite(algorithm: int, signature: bytes) -> int:
+    suite = _SUITES[algorithm]
+    if len(signature) not in _SIGNATURE_BYTES[suite]:
+        raise FormatError(f"a frame's signature of suite {suite} does not have {len(signature)} bytes")
+    return suite
+
+
 def verify_frame(data: bytes, key: PublicKey) -> VerifiedFrame:
     """Reads a frame and checks its signature. Raises FormatError or VerificationError."""
     return read_frame(data).verify(key)
@@ -288,4 +358,4 @@ def _byte_string(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _sig_structure(protected: bytes, payload: bytes) -> bytes:
-    return cbor2.dumps(["Signature1", protected, b"", payload])
+    return b"".join((_SIGNATURE1, byte_string(protected), _NO_EXTERNAL, byte_string(payload)))

@@ -14,30 +14,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import cbor2
 
 from capsule.cbor import ARRAY, Cbor, read_head, read_item
 from capsule.errors import FormatError, InputError
 from capsule.ids import DeviceId
-from capsule.senml_form import PlainRecord, read_plain
+from capsule.rows import Reading, RegularRows, Row
+from capsule.senml_form import PlainRecord, PlainRows, read_plain, read_plain_rows
 
 __all__ = [
     "EARLIEST_TIME",
     "LATEST_TIME",
     "MAX_COLUMNS",
     "MAX_RECORDS",
-    "Reading",
     "Record",
-    "Row",
     "pack_rows",
     "resolve",
     "unpack_rows",
 ]
 
-Reading: TypeAlias = int | float
 Value: TypeAlias = "Reading | str | bool | bytes | None"
 
 EARLIEST_TIME: Final = 2**28
@@ -59,13 +58,6 @@ _SENML_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*")
 _ESCAPE: Final = re.compile(r":(..)?", re.DOTALL)
 _HEX_PAIR: Final = re.compile(r"[0-9A-F]{2}")
 _VALUES: Final[dict[int, type[float | str | bool | bytes]]] = {_VALUE: float, _TEXT: str, _BOOLEAN: bool, _DATA: bytes}
-
-
-class Row(NamedTuple):
-    """One moment of a device: time in unix seconds, and its readings by column name. Missing readings are absent."""
-
-    time: Reading
-    values: Mapping[str, Reading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +112,7 @@ def _written_name(column: str) -> str:
     return written
 
 
+@lru_cache(maxsize=4096)
 def _column(written: str) -> str:
     """The column that a name stands for."""
     if ":" in written:
@@ -191,11 +184,14 @@ def _checked_value(column: str, value: Reading) -> Reading:
 # -------------------------------------------------------------------------------------------------------- reading
 
 
-def unpack_rows(payload: bytes, device: DeviceId) -> tuple[tuple[Row, ...], dict[str, str]]:
+def unpack_rows(payload: bytes, device: DeviceId) -> tuple[Sequence[Row], dict[str, str]]:
     """Rows and units of a SenML pack about `device`. Raises FormatError for everything that is not one."""
     count, at = _open_pack(payload)
     table = _Table(device)
-    plain = read_plain(payload[at:])
+    records = payload[at:]
+    if (regular := read_plain_rows(records, count)) is not None:
+        return table.regular(regular), table.units
+    plain = read_plain(records)
     if plain is not None and len(plain) == count:
         table.add_plain(plain)
         return tuple(table.rows), table.units
@@ -254,6 +250,24 @@ class _Table:
         if record.unit is not None:
             self._set_unit(column, record.unit)
         self.values[column] = record.value
+
+    def regular(self, plain: PlainRows) -> RegularRows:
+        """The rows of a pack in the written form whose rows are all alike."""
+        opening = plain.first
+        base = opening[0][_BASE_NAME]
+        times = (opening[0][_BASE_TIME], *plain.times)
+        for time in (min(times), max(times)):
+            if not EARLIEST_TIME <= time < LATEST_TIME:
+                raise _not_absolute(time)
+        columns = [self._column(_full_name(base, record[_NAME])) for record in opening]
+        for column, record in zip(columns, opening, strict=True):
+            if _UNIT in record:
+                self._set_unit(column, record[_UNIT])
+        readings = zip(opening, plain.readings, strict=True)
+        return RegularRows(
+            times,
+            dict(zip(columns, ((record[_VALUE], *rest) for record, rest in readings), strict=True)),
+        )
 
     def add_plain(self, records: Sequence[PlainRecord]) -> None:
         """All records of a pack in the written form, without a call for each."""

@@ -21,7 +21,7 @@ from capsule.cbor import Cbor, read_item
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.frame import FIRST_PREVIOUS, VerifiedFrame, read_frame
 from capsule.ids import Address, DeviceId, Digest
-from capsule.senml import Reading, Row
+from capsule.rows import Reading, Row
 from capsule.signature import PublicKey
 from capsule.tree import leaf_hash, verify_inclusion
 

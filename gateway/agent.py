@@ -18,9 +18,10 @@ from typing import Final, Self
 
 from capsule.digest import Domain
 from capsule.errors import InputError, VerificationError
-from capsule.frame import MAX_FRAME_BYTES, Mark, Row, sign_packed
+from capsule.frame import MAX_FRAME_BYTES, Mark, sign_packed
 from capsule.frame_receipt import SignedFrameReceipt, verify_frame_receipt
 from capsule.ids import Address, DeviceId, Digest
+from capsule.rows import Row
 from capsule.senml import pack_rows
 from capsule.signature import PublicKey, Signer
 from gateway.delivery import Delivery, Streaming

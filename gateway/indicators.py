@@ -12,7 +12,7 @@ from math import floor, inf
 from typing import Final
 
 from capsule.ids import DeviceId
-from capsule.senml import Reading, Row
+from capsule.rows import Reading, Row
 from capsule.thing import ThingModel
 from capsule.thing.plan import BoundPower, bind_power
 

@@ -20,6 +20,7 @@ from capsule.errors import CapsuleError, FormatError, VerificationError
 from capsule.frame import Mark, UnverifiedFrame, VerifiedFrame, read_frame
 from capsule.frame_receipt import FrameReceipt, SignedFrameReceipt, sign_frame_receipt, verify_frame_receipt
 from capsule.ids import Address, DeviceId, Digest
+from capsule.rows import times_of
 from capsule.signature import PublicKey, Signer
 from capsule.thing import MODELS
 from capsule.tree import leaf_hash
@@ -165,7 +166,7 @@ class Intake:
             except (CapsuleError, GatewayError) as exc:
                 outcomes[at] = _bare(exc)
             else:
-                times = [row.time for row in content.frame.rows]
+                times = times_of(content.frame.rows)
                 period = (float(min(times)), float(max(times)))
                 model = MODELS.get(device.model_hash)
                 marks = self._checks.judge(content, model)

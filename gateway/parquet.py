@@ -15,7 +15,8 @@ from typing import Any, Final
 import pyarrow
 import pyarrow.parquet
 
-from capsule.senml import EARLIEST_TIME, LATEST_TIME, Reading, Row
+from capsule.rows import Reading, Row
+from capsule.senml import EARLIEST_TIME, LATEST_TIME
 from gateway.errors import ReadingsError
 
 __all__ = ["ParquetReadings", "open_parquet"]

@@ -19,7 +19,8 @@ from typing import Final
 
 from capsule.errors import InputError
 from capsule.ids import DeviceId
-from capsule.senml import EARLIEST_TIME, LATEST_TIME, Reading, Row, pack_rows
+from capsule.rows import Reading, Row
+from capsule.senml import EARLIEST_TIME, LATEST_TIME, pack_rows
 from gateway.errors import CallerError, ReadingsError
 
 __all__ = ["ReadingsFile", "open_readings", "parse_time"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-from capsule.senml import Reading, Row
+from capsule.rows import Reading, Row
 from capsule.thing import STORAGE_STATION_SIMULATOR as MODEL
 
 __all__ = ["MODEL", "TIME_COLUMN", "simulate_station", "write_readings"]

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, Insert, func, insert, inspect, update
+from sqlalchemy import ColumnElement, Dialect, func, insert, inspect, update
 from sqlalchemy import select as columns
 from sqlalchemy.orm import defer
 from sqlmodel import Session, SQLModel, col, select
@@ -34,13 +36,20 @@ __all__ = [
     "Store",
 ]
 
-_INSERT: Final[dict[type[SQLModel], Insert]] = {
-    table: insert(table) for table in (FrameRow, IncidentRow, DeviceRow, MarkRow)
-}
 _DOCUMENT: Any = BatchRow.document
 _RECENT_FRAMES: Final = 5_000
 _AT_ONCE: Final = 500
 """values in one IN"""
+
+
+@lru_cache(maxsize=64)
+def _insertion(table: type[SQLModel], columns: tuple[str, ...], dialect: Dialect) -> tuple[str, list[str] | None]:
+    """How a row is inserted, as the driver takes it, and the order of its values where they have no names.
+
+    A gateway does this for every frame: SQLAlchemy's own way takes as long as the database itself.
+    """
+    compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
+    return str(compiled), compiled.positiontup if compiled.positional else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,12 @@ class Records:
         self._session.add(row)
 
     def add_all(self, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Inserts rows of frames, incidents, devices or marks at once."""
+        """Inserts rows of frames, incidents, devices or marks at once; all have the same columns."""
         if rows:
-            self._session.connection().execute(_INSERT[table], rows)
+            connection = self._session.connection()
+            statement, order = _insertion(table, tuple(rows[0]), connection.dialect)
+            values: Any = rows if order is None else list(map(itemgetter(*order), rows))
+            connection.exec_driver_sql(statement, values)
 
     def last_number(self) -> int:
         """The number of the newest accepted frame; 0 for none."""

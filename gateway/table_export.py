@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from capsule.errors import VerificationError
 from capsule.ids import DeviceId
-from capsule.senml import Reading
+from capsule.rows import Reading
 from capsule.source import Anchor, DeviceKeys, SourceTable, read_source_header, verify_source
 from gateway.errors import CallerError
 

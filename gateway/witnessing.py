@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from capsule.errors import InputError
-from capsule.frame import FIRST_PREVIOUS, Mark, Row, UnverifiedFrame, read_frame, sign_packed
+from capsule.frame import FIRST_PREVIOUS, Mark, UnverifiedFrame, read_frame, sign_packed
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import DeviceId, Digest
+from capsule.rows import Row
 from capsule.senml import pack_rows
 from capsule.signature import Signer
 from gateway.errors import CallerError

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from capsule.senml import Reading
+from capsule.rows import Reading
 from capsule.thing.model import ThingModel
 from capsule.thing.physics import Conversion, Efficiency, Power, Rate, SocPower
 

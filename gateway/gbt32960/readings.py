@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from capsule.frame import Reading, Row
+from capsule.rows import Reading, Row
 from gateway.gbt32960.fields import Mark
 from gateway.gbt32960.frame import Command
 from gateway.gbt32960.message import Login, Logout, Report

@@ -40,8 +40,9 @@ import cbor2
 import nacl.signing
 
 from capsule.enrolment import FleetTree
-from capsule.frame import FIRST_PREVIOUS, Frame, Mark, Row, frame_hash, read_frame, sign_frame
+from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, read_frame, sign_frame
 from capsule.ids import Address, DeviceId, Digest, Uscc
+from capsule.rows import Row
 from capsule.signature import ED25519, Ed25519Signer, PublicKey
 from capsule.thing import STORAGE_STATION
 from contracts.account import Account
@@ -70,7 +71,6 @@ _CORES: Final = sorted(os.sched_getaffinity(0))
 _ROWS: Final = 60
 _YARDSTICK: Final = 7_000_000 / 60
 """readings per second"""
-_START: Final = 1_700_000_000
 _FUNDS: Final = 10**20
 _RUNS: Final = ("one", "all", "steady")
 _barrier: Barrier | None = None
@@ -242,7 +242,8 @@ def _run_gateway(site: _Site, run: str) -> _Taken:
 
 def _run_steadily(site: _Site, run: str, seconds: float, rate: float) -> _Taken:
     """Frames made and taken at a rate, by devices of an own fleet; the memory after each minute."""
-    devices = [_Device(device, seed) for device, seed in pickle.loads(site.seeds.read_bytes())]  # noqa: S301
+    start = int(time.time()) - _ROWS * 60
+    devices = [_Device(device, seed, start) for device, seed in pickle.loads(site.seeds.read_bytes())]  # noqa: S301
     collect_seldom()
     memory: list[float] = []
     count = 0
@@ -281,15 +282,17 @@ def _feed(gateway: Gateway, frames: Sequence[bytes]) -> None:
 class _Device:
     """A device that makes frames of 60 rows of one reading, a minute apart."""
 
-    def __init__(self, device: DeviceId, seed: bytes) -> None:
+    def __init__(self, device: DeviceId, seed: bytes, start: int) -> None:
+        """`start`: when its first row is, in unix seconds."""
         self._device = device
+        self._start = start
         self._signer = Ed25519Signer(seed)
         self._sequence = 0
         self._previous = FIRST_PREVIOUS
         self._random = random.Random(seed)
 
     def frame(self) -> bytes:
-        begin = _START + self._sequence * _ROWS * 60
+        begin = self._start + self._sequence * _ROWS * 60
         rows = tuple(
             Row(begin + 60 * index, {"P_AC": round(self._random.uniform(-4_000, 4_000), 1)}) for index in range(_ROWS)
         )
@@ -301,7 +304,8 @@ class _Device:
 
 def _make_frames(site: _Site, seeds: Sequence[tuple[DeviceId, bytes]], each: int) -> int:
     """Writes the frames of these devices, all first ones before all second ones."""
-    devices = [_Device(device, seed) for device, seed in seeds]
+    start = int(time.time()) - each * _ROWS * 60
+    devices = [_Device(device, seed, start) for device, seed in seeds]
     keys = [bytes(nacl.signing.SigningKey(seed).verify_key) for _, seed in seeds]
     frames = [(device.frame(), key) for _ in range(each) for device, key in zip(devices, keys, strict=True)]
     site.frames.write_bytes(pickle.dumps(frames))

@@ -7,8 +7,9 @@ import random
 from collections.abc import Sequence
 
 from capsule.batch import NO_PREDECESSOR, BatchDocument, BatchFrame, Incident, build_batch
-from capsule.frame import FIRST_PREVIOUS, Frame, Mark, Row, frame_hash, read_frame, sign_frame
+from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, read_frame, sign_frame
 from capsule.ids import Address, DeviceId, Digest
+from capsule.rows import Row
 from capsule.signature import ED25519, Ed25519Signer, PublicKey, Signer, Sm2Signer
 from capsule.source import Anchor, DeviceSpan, SourceFrame, write_source
 from capsule.tree import Tree, leaf_hash

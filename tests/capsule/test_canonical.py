@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,25 @@ def test_published_vectors_encode_to_their_bytes(name: str) -> None:
 def test_encoding_is_a_fixed_point(value: canonical.Json) -> None:
     once = canonical.encode(value)
     assert canonical.encode(canonical.decode(once)) == once
+
+
+simple_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="ascii")), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(simple_values)
+def test_the_quick_encoder_writes_what_the_other_writes(value: canonical.Json) -> None:
+    assert canonical.encode(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [{"\ue000": 1, "\U0001f600": 2}, {"a": 1e21}, [1.0], {"a": {"b": [5e-324]}}])
+def test_what_the_quick_encoder_writes_otherwise_is_left_to_the_other(value: canonical.Json) -> None:
+    assert canonical.encode(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsule.cbor import decode, read_head
+from capsule.cbor import byte_string, decode, read_head
 from capsule.errors import FormatError
 
 _SCALARS = (
@@ -85,3 +85,8 @@ def test_deep_nesting_ends_at_once() -> None:
 def test_head_past_the_end() -> None:
     with pytest.raises(FormatError):
         read_head(b"\x00", 1)
+
+
+@pytest.mark.parametrize("size", [0, 23, 24, 255, 256, 65535, 65536])
+def test_byte_strings_are_written_as_cbor2_writes_them(size: int) -> None:
+    assert byte_string(bytes(size)) == cbor2.dumps(bytes(size))

@@ -10,7 +10,7 @@ from typing import Any
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycose.algorithms import EdDSA
 from pycose.headers import Algorithm
@@ -19,18 +19,9 @@ from pycose.keys.curves import Ed25519
 from pycose.messages import CoseMessage, Sign1Message
 
 from capsule.errors import CapsuleError, FormatError, InputError, VerificationError
-from capsule.frame import (
-    FIRST_PREVIOUS,
-    MAX_FRAME_BYTES,
-    Frame,
-    Mark,
-    Row,
-    frame_hash,
-    read_frame,
-    sign_frame,
-    verify_frame,
-)
+from capsule.frame import FIRST_PREVIOUS, MAX_FRAME_BYTES, Frame, Mark, frame_hash, read_frame, sign_frame, verify_frame
 from capsule.ids import DeviceId, Digest
+from capsule.rows import Row
 from capsule.signature import SM2, Ed25519Signer, PublicKey
 from tests.capsule.frames import START, Device, some_rows
 
@@ -210,6 +201,36 @@ def test_headers_that_say_something_else_are_refused(change: dict[int, Any]) -> 
     header = {label: value for label, value in {**HEADER, **change}.items() if value is not None}
     with pytest.raises(FormatError):
         read_frame(make(header))
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_headers_in_the_written_form_read_as_all_others(data: st.DataObject) -> None:
+    """A parameter that nobody knows takes a header the long way."""
+    more = data.draw(st.sampled_from([{}, {-70004: b"\x04" * 32}, {-70006: b"\x06" * 32}]))
+    header = bytearray(cbor2.dumps({**HEADER, **more}, canonical=True))
+    for _ in range(data.draw(st.integers(0, 2))):
+        header[data.draw(st.integers(1, len(header) - 1))] = data.draw(st.integers(0, 255))
+    outcomes = []
+    for protected in (bytes(header), bytes((header[0] + 1,)) + header[1:] + b"\x19\x03\xe8\x00"):
+        parts = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, b"\x80", bytes(64)]))
+        try:
+            frame = read_frame(parts)
+        except FormatError:
+            outcomes.append(None)
+        else:
+            outcomes.append(
+                (frame.device, frame.sequence, frame.previous, frame.acknowledged, frame.mark, frame.received)
+            )
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("count", [0xA7, 0xA9])
+def test_a_header_with_another_number_of_parameters_than_it_says_is_refused(count: int) -> None:
+    protected = cbor2.dumps(HEADER, canonical=True)
+    assert protected[0] == 0xA8
+    with pytest.raises(FormatError):
+        read_frame(cbor2.dumps(cbor2.CBORTag(18, [bytes((count,)) + protected[1:], {}, b"\x80", bytes(64)])))
 
 
 def test_headers_with_more_than_we_know_are_read() -> None:

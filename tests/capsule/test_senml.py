@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from capsule.errors import FormatError, InputError
 from capsule.ids import DeviceId
-from capsule.senml import EARLIEST_TIME, LATEST_TIME, MAX_RECORDS, Reading, Row, pack_rows, resolve, unpack_rows
+from capsule.rows import Reading, Row
+from capsule.senml import EARLIEST_TIME, LATEST_TIME, MAX_RECORDS, pack_rows, resolve, unpack_rows
 
 VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors" / "senml"
 LABELS = {

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from capsule.batch import BatchRef
 from capsule.errors import FormatError, InputError, VerificationError
-from capsule.frame import Frame, Mark, Row, frame_hash, sign_frame
+from capsule.frame import Frame, Mark, frame_hash, sign_frame
+from capsule.rows import Row
 from capsule.source import (
     Anchor,
     DeviceKey,

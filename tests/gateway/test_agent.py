@@ -14,9 +14,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from capsule.frame import MAX_FRAME_BYTES, Mark, Row, read_frame
+from capsule.frame import MAX_FRAME_BYTES, Mark, read_frame
 from capsule.frame_receipt import SignedFrameReceipt, sign_frame_receipt
 from capsule.ids import Address, DeviceId
+from capsule.rows import Row
 from capsule.signature import Ed25519Signer
 from gateway.agent import Agent, Submitted
 from gateway.errors import (

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from capsule.batch import BatchDocument, IncidentKind, verify_batch
-from capsule.frame import Mark, Row, frame_hash, verify_frame
+from capsule.frame import Mark, frame_hash, verify_frame
 from capsule.ids import DeviceId
+from capsule.rows import Row
 from capsule.thing import STORAGE_STATION
 from gateway.checks import Checks, read_ranges, write_ranges
 from gateway.errors import ForkError

@@ -12,8 +12,9 @@ import httpx
 import pyarrow.parquet as pa_parquet
 import pytest
 
-from capsule.frame import Mark, Row
+from capsule.frame import Mark
 from capsule.ids import DeviceId
+from capsule.rows import Row
 from capsule.thing import ELECTRIC_VEHICLE, STORAGE_STATION, STORAGE_STATION_SIMULATOR, ThingModel
 from gateway.indicators import COLUMNS, Hour, Indicators, Summary
 from gateway.service import build_app

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from capsule.batch import BatchDocument
 from capsule.errors import CapsuleError, FormatError, VerificationError
-from capsule.frame import Frame, Mark, Row, frame_hash, read_frame, sign_frame
+from capsule.frame import Frame, Mark, frame_hash, read_frame, sign_frame
 from capsule.frame_receipt import verify_frame_receipt
 from capsule.ids import DeviceId, Digest
+from capsule.rows import Row
 from capsule.signature import ED25519, Ed25519Signer, Sm2Signer
 from capsule.thing import STORAGE_STATION
 from gateway.errors import ForkError, GatewayError, MarkError, UnenrolledError

@@ -19,9 +19,9 @@ import httpx
 import pytest
 
 from capsule.batch import BatchDocument
-from capsule.frame import Row
 from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import DeviceId
+from capsule.rows import Row
 from capsule.source import verify_source
 from contracts.embedded import EmbeddedChain
 from contracts.events import BatchAnchored

@@ -23,9 +23,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from capsule.batch import BatchDocument, IndexEntry, check_continuity, check_receipts
-from capsule.frame import Mark, Row, frame_hash, read_frame
+from capsule.frame import Mark, frame_hash, read_frame
 from capsule.frame_receipt import verify_frame_receipt
 from capsule.ids import Address, Digest
+from capsule.rows import Row
 from capsule.source import SourceTable, verify_source
 from gateway.agent import Agent
 from gateway.broker import Broker, frames_topic, receipts_topic

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsule.senml import EARLIEST_TIME, Row
+from capsule.rows import Row
+from capsule.senml import EARLIEST_TIME
 from gateway.errors import ReadingsError
 from gateway.readings import open_readings, parse_time
 

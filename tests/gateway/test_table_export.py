@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from capsule.errors import VerificationError
-from capsule.frame import Row
+from capsule.rows import Row
 from capsule.source import Anchor
 from gateway.errors import CallerError
 from gateway.gateway import Gateway

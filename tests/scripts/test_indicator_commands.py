@@ -15,7 +15,8 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner, Result
 
-from capsule.frame import Mark, Row
+from capsule.frame import Mark
+from capsule.rows import Row
 from gateway.service import build_app
 from gateway.station import simulate_station
 from scripts.cli.gateway import app

@@ -41,8 +41,8 @@ from capsule.receipt import (
     output_digest,
     sign_receipt,
 )
+from capsule.rows import Row
 from capsule.sealing import SealPlan, seal
-from capsule.senml import Row
 from capsule.share import Release, ShareSecret, seal_release
 from capsule.signature import Ed25519Signer
 from capsule.tree import TreeHasher, leaf_hash

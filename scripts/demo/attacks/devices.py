@@ -3,7 +3,7 @@
 from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, sign_frame
 from capsule.frame_receipt import FrameReceipt, sign_frame_receipt
 from capsule.ids import Digest
-from capsule.senml import Row
+from capsule.rows import Row
 from capsule.signature import Signer
 from scripts.composition import now
 from scripts.demo.attacks.catalogue import Attack, Caught, Stopped, UnseenError, found, stopped

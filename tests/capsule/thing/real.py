@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from capsule.senml import Row
+from capsule.rows import Row
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from capsule.senml import Reading, Row
+from capsule.rows import Reading, Row
 from capsule.thing import ELECTRIC_VEHICLE, STORAGE_STATION, STORAGE_STATION_SIMULATOR, ThingModel
 from capsule.thing.checks import Checker, Memory, ReadingMark
 from capsule.thing.physics import Rule

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from capsule.canonical import Json
 from capsule.errors import FormatError
-from capsule.senml import Reading, Row
+from capsule.rows import Reading, Row
 from capsule.thing import ELECTRIC_VEHICLE, MODELS, STORAGE_STATION, STORAGE_STATION_SIMULATOR, ThingModel
 from capsule.thing.checks import Checker, Memory
 from capsule.thing.physics import NO_PHYSICS

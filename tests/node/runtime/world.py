@@ -17,9 +17,10 @@ from capsule.box import BoxKey
 from capsule.canonical import Json, decode
 from capsule.deal import Deal, DealHolder
 from capsule.digest import Domain
-from capsule.frame import FIRST_PREVIOUS, Frame, Mark, Row, frame_hash, sign_frame
+from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, sign_frame
 from capsule.ids import Address, AssetId, DeviceId, Digest, UseId
 from capsule.key import DataKey, deal_parts
+from capsule.rows import Row
 from capsule.sealing import SealPlan, seal
 from capsule.share import Release, ShareSecret, seal_release
 from capsule.signature import Ed25519Signer, PublicKey
