@@ -86,7 +86,8 @@ def read_plain_rows(records: bytes, count: int) -> PlainRows | None:
     ]:
         return None
     layout, kinds = _layout(readings)
-    columns = list(zip(*struct.iter_unpack(layout, memoryview(records)[first.end() :]), strict=True))
+    parts = struct.Struct(">" + layout * rows).unpack(records[first.end() :])  # `struct.unpack` would keep each layout
+    columns = [parts[at :: 2 * len(kinds)] for at in range(2 * len(kinds))]
     if any(fixed.count(fixed[0]) != rows for fixed in columns[::2]):
         return None
     values = [_numbers(kind, column) for kind, column in zip(kinds, columns[1::2], strict=True)]
@@ -100,7 +101,7 @@ def _layout(readings: list[re.Match[bytes]]) -> tuple[str, list[int]]:
 
     The initial byte of a number that has more lies in what is before it.
     """
-    parts, kinds, at = [">"], [], 0
+    parts, kinds, at = [], [], 0
     for reading in readings:
         for group in (3, 4):
             start, end = reading.span(group)

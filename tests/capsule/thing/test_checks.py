@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from capsule.rows import Reading, Row
+from capsule.rows import Reading, RegularRows, Row
 from capsule.thing import ELECTRIC_VEHICLE, STORAGE_STATION, STORAGE_STATION_SIMULATOR, ThingModel
 from capsule.thing.checks import Checker, Memory, ReadingMark
 from capsule.thing.physics import Rule
@@ -191,3 +194,33 @@ def test_memory_is_bounded_whatever_a_device_sends() -> None:
         checker.judge([Row(START + place, values)], memory)
     assert len(memory.readings) == 1024
     assert len(memory.windows) == 256
+
+
+# ------------------------------------------------------------------------------------------------ by column or by row
+
+COLUMNS = {"P_AC": (-1.5, 250_000.0), "SOC": (50, 101), "FCR_activated": (1, 7), "C": (1e9,), "E_charged": (5.0, 4.0)}
+
+
+@given(
+    st.lists(st.sampled_from(sorted(COLUMNS)), max_size=3, unique=True),
+    st.lists(
+        st.lists(st.tuples(st.integers(-120, 7200), st.randoms()), min_size=1, max_size=4), min_size=1, max_size=4
+    ),
+    st.sampled_from([{}, {"P_AC": "kW"}, {"P_AC": "MW"}]),
+)
+def test_regular_rows_are_judged_as_all_others(
+    columns: list[str], frames: list[list[tuple[int, Random]]], units: dict[str, str]
+) -> None:
+    one, other = Memory(), Memory()
+    checker = Checker(STORAGE_STATION)
+    for frame in frames:
+        rows = tuple(
+            Row(START + offset, {column: chance.choice(COLUMNS[column]) for column in columns})
+            for offset, chance in frame
+        )
+        by_column = {column: tuple(row.values[column] for row in rows) for column in columns}
+        regular = RegularRows(tuple(row.time for row in rows), by_column)
+        assert regular == rows
+        found = checker.judge(regular, one, latest=START + 3600, units=units)
+        assert found == checker.judge(rows, other, latest=START + 3600, units=units)
+        assert one.time == other.time
