@@ -17,7 +17,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules; \
 	else echo "npm is not here: tests that need solc or anvil are skipped"; fi
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 dev: $(STAMP) node_modules
 
