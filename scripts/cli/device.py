@@ -60,10 +60,11 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a device's home: its signing key under a passphrase, and a random id."""
+    with told():
+        settings = Settings(chain_urls=tuple(chain_url or ()), trust_single_endpoint=True)
     with told(), Home(home) as opened:
         keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes, suite)
         device = DeviceId(secrets.token_bytes(32))
-        settings = Settings(chain_urls=tuple(chain_url or ()), trust_single_endpoint=True)
         write_whole(opened.settings_file, render_settings(settings).encode())
         write_whole(home / DEVICE_FILE, json.dumps({"device": str(device)}).encode())
         signer = keystore.signer
