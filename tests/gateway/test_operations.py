@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from contracts.errors import ChainUnreachableError
 from contracts.ledger import Ledger
 from gateway.gateway import Gateway
 from gateway.logs import JsonLines
+from gateway.overview import grouped
 from gateway.service import build_app
-from gateway.status_page import choose_language
+from gateway.status_page import choose_language, status_page
+from gateway.tables import IncidentRow
 from scripts.inprocess import InProcess
 from tests.capsule.frames import Device, some_rows
 from tests.gateway.space import Space
@@ -208,6 +211,46 @@ def test_the_page_shows_fleet_incidents_and_anchors_in_both_languages(
     for row in some_rows(0, 3):
         assert not any(f">{value}<" in answer.text for value in row.values.values())
     assert choose_language(None, "de, fr;q=0.9") == "en"
+
+
+def test_a_device_with_an_incident_in_every_frame_is_one_line_and_hides_no_other(
+    gateway: Gateway, client: httpx.Client, device: Device, space: Space
+) -> None:
+    other = space.enrol()
+    frames = other.frames(3)
+    several(client, frames[0], frames[2])  # a gap, before all that the next device does
+    several(client, *(device.frame(some_rows(at - 90_000, 1)) for at in range(60)))
+    seen = gateway.watch.overview()
+    assert [(one.kind, one.device, one.incidents, one.first, one.last) for one in seen.recent_incidents] == [
+        ("late", device.id, 60, 1, 60),
+        ("gap", other.id, 1, 2, 2),
+    ]
+    page = client.get("/?lang=en").text
+    incidents = page.partition("Incidents of late")[2].partition("Anchors")[0]
+    assert incidents.count("<tr>") == 3
+    assert "<td>60</td><td>1–60</td>" in incidents
+
+
+def test_incidents_of_several_rules_are_several_lines(gateway: Gateway) -> None:
+    def row(number: int, rule: str, sequence: int, batch: int | None) -> IncidentRow:
+        return IncidentRow(
+            kind="implausible",
+            device=bytes(32),
+            sequence=sequence,
+            last=sequence,
+            evidence=bytes(32),
+            rule=rule,
+            recorded_at=number,
+            batch=batch,
+        )
+
+    groups = grouped([row(4, "soc.range", 9, None), row(3, "soc.rate", 5, 1), row(2, "soc.range", 2, 1)])
+    assert [(one.rule, one.incidents, one.first, one.last, one.recorded_at, one.batch) for one in groups] == [
+        ("soc.range", 2, 2, 9, 4, None),
+        ("soc.rate", 1, 5, 5, 3, 1),
+    ]
+    page = status_page("zh", str(gateway.account), replace(gateway.watch.overview(), recent_incidents=groups), {})
+    assert "读数异常 <code>soc.range</code>" in page
 
 
 def test_logs_are_lines_of_json() -> None:
