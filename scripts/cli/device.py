@@ -21,11 +21,12 @@ from gateway.agent import Agent, Submitted
 from gateway.delivery import Delivery
 from gateway.door import HttpDoor, MqttDoor
 from gateway.errors import NotGatewayError
-from node.errors import InputRefusedError, KeystoreError
+from node.errors import InputRefusedError
 from node.home import Home, write_whole
 from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, passphrase, show, told
+from scripts.cli.device_keys import DEVICE_FILE, add_key_commands, device_at, serving_signer
 from scripts.cli.device_owner import MODELS, add_owner_commands
 from scripts.cli.mqtt import (
     MqttCaOption,
@@ -44,9 +45,9 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Devices: key, enrolment, signed readings.")
 add_owner_commands(app)
+add_key_commands(app)
 
 DEFAULT_HOME = Path(".dataspace")
-DEVICE_FILE = "device.json"
 PAPER_FILE = "paper.json"
 TIMEOUT_SECONDS = 30.0
 
@@ -134,7 +135,7 @@ def run(
             raise InputRefusedError(
                 "a paper is presented over HTTP; give --gateway, or let the owner run 'device prove'"
             )
-        device = _device(home)
+        device = device_at(home)
         presented = None if broker is not None else _paper(paper, home / PAPER_FILE, device)
         accounts = [Address.parse(account) for account in gateway_account]
         if broker is None and len(accounts) > 1:
@@ -146,7 +147,7 @@ def run(
         with Agent(
             home / "device.db",
             device,
-            opened.keystore.signer,
+            serving_signer(opened.keystore, ledger, device),
             gateways=gateways,
             domain=ledger.domain,
             rows_per_frame=rows_per_frame,
@@ -229,10 +230,3 @@ def _paper(chosen: Path | None, usual: Path, device: DeviceId) -> Enrolment | No
     if mine is None:
         raise InputRefusedError(f"{path} has no paper of device {device}; take it from the fleet's owner")
     return Enrolment.from_json(mine)
-
-
-def _device(home: Path) -> DeviceId:
-    try:
-        return DeviceId.parse(json.loads((home / DEVICE_FILE).read_text(encoding="utf-8"))["device"])
-    except (OSError, ValueError, KeyError) as error:
-        raise KeystoreError(f"{home} is no device's home; make one with 'dataspace device init'") from error
