@@ -17,6 +17,7 @@ from gateway.gbt32960.signature import Algorithm, VehicleKey
 from gateway.gbt32960.vehicles import FILE_NAME, Vehicle, Vehicles
 from node.home import create_whole
 from scripts.cli.console import HomeOption, JsonOption, show, told
+from scripts.cli.inputs import within_a_folder
 
 __all__ = ["app"]
 
@@ -58,7 +59,7 @@ def message(
     """Write the message that a witnessed frame was read from; with the salt it shows the frame's digest."""
     with _vehicles(home) as vehicles:
         kept, salt = vehicles.message(Digest.parse(digest))
-        with create_whole(out) as sink:
+        with create_whole(within_a_folder(out)) as sink:
             sink.write(kept.data)
         show({"file": str(out), "device": str(kept.device), "sequence": kept.sequence, "salt": salt.hex()}, as_json)
 
