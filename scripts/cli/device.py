@@ -159,6 +159,8 @@ def run(
                 submitted = agent.submit_parquet(parquet, mark=mark)
             if (file := csv or parquet) is not None and not submitted.rows:
                 note(f"{file} has no rows; nothing of it is queued")
+            elif submitted.rows and not submitted.new:
+                note(f"all {submitted.rows} rows of {file} were queued before; nothing was added")
             try:
                 if broker is None:
                     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
@@ -167,7 +169,7 @@ def run(
                     with MqttDoor(broker, agent.device) as door:
                         frames = agent.stream(door, Delivery(give_up_seconds=give_up_seconds or float("inf")))
             finally:
-                statement = DeviceStatement(agent.device, agent.receipts()[-1:])
+                statement = DeviceStatement(agent.device, agent.newest_receipts())
                 write_whole(home / "statement.json", json.dumps(statement.to_json()).encode())
             show(
                 {"device": str(agent.device), "frames": frames, "rows": submitted.rows, "readings": submitted.readings},

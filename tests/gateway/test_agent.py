@@ -65,6 +65,21 @@ def test_a_door_that_loses_answers_gets_every_frame_once(gateway: Gateway, agent
     assert (agent.sequence, gateway.status().frames, gateway.status().incidents) == (5, 5, 0)
 
 
+def test_the_newest_receipt_of_each_gateway_is_told_also_of_one_left_long_ago(
+    space: Space, gateway: Gateway, device: Device, tmp_path: Path
+) -> None:
+    with (
+        space.open_gateway(tmp_path / "second") as second,
+        space.open_agent(tmp_path / "two.db", device, gateway, second, rows_per_frame=1) as agent,
+    ):
+        assert agent.newest_receipts() == ()
+        agent.submit(some_rows(0, 5))
+        assert (agent.deliver(gateway, most=2), agent.deliver(second)) == (2, 3)
+        receipts = agent.receipts()
+        assert agent.newest_receipts() == (receipts[1], receipts[4])
+        assert [one.receipt.gateway for one in agent.newest_receipts()] == [gateway.account, second.account]
+
+
 def test_frames_hold_60_rows_or_as_many_as_fit(gateway: Gateway, agent: Agent) -> None:
     agent.submit([*some_rows(0, 61), *some_rows(100, 3, columns=900)])
     agent.deliver(gateway)

@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner, Result
 
+from audit.device_statement import DeviceStatement
 from capsule.box import BoxKey
 from capsule.box_statement import box_key_statement
 from capsule.enrolment import FleetTree
@@ -105,6 +106,11 @@ def test_a_fleet_s_device_presents_its_paper_and_its_readings_leave_as_a_table(s
     assert (told["frames"], told["rows"]) == (3, ROWS)
     (served.folder / "two" / "paper.json").write_text(papers[1])
     assert served.deliver("two")["frames"] == 3
+    again = served.invoke("two", "device", "run", "--csv", str(served.folder / "day.csv"), *served.way)
+    assert json.loads(again.stdout)["frames"] == 0
+    assert f"all {ROWS} rows of {served.folder / 'day.csv'} were queued before; nothing was added" in again.stderr
+    statement = DeviceStatement.from_json(json.loads((served.folder / "two" / "statement.json").read_text()))
+    assert [one.receipt.sequence for one in statement.receipts] == [3]
     assert served.gateway.status().incidents == 0
 
     served.gateway.anchor_all()
