@@ -37,7 +37,7 @@ from tests.gateway.space import Space
 from tests.gateway.test_anchoring import _Unreachable
 from tests.gateway.test_ingest import _twin
 from tests.gateway.test_kill import ROOT, device_of, folder, reopened
-from tests.gateway.test_service import OPERATOR, TOKEN, post, problem
+from tests.gateway.test_service import OPERATOR, TOKEN, post, problem, serving
 
 __all__ = ["folder"]
 
@@ -269,6 +269,30 @@ def test_logs_are_lines_of_json() -> None:
     assert first["time"].endswith("+00:00")
     assert second["error"] == "ChainUnreachableError: away\nfor a while"
     assert "test_operations" in second["trace"]
+
+
+def test_anchoring_goes_on_after_a_fault_that_nobody_foresaw(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, fault = ChainUnreachableError("away"), ZeroDivisionError("unforeseen")
+    faults: list[Exception] = [away, away, fault, fault]
+    enough = threading.Event()
+
+    def anchor_due() -> tuple[()]:
+        if faults:
+            raise faults.pop(0)
+        enough.set()
+        return ()
+
+    monkeypatch.setattr(gateway, "anchor_due", anchor_due)
+    monkeypatch.setattr(gateway, "settings", replace(gateway.settings, anchor_poll_seconds=0.01))
+    with serving(gateway):
+        assert enough.wait(10)
+    told = [record for record in caplog.records if record.name == "dataspace.gateway"]
+    assert [(one.getMessage().partition(";")[0], bool(one.exc_info)) for one in told] == [
+        ("anchoring failed", False),  # a chain that is away is no fault of the program: one line, without its trace
+        ("anchoring broke down", True),
+    ]
 
 
 def test_told_to_stop_a_gateway_keeps_what_it_receipted_and_ends_in_order(folder: Path) -> None:
