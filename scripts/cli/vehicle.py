@@ -18,12 +18,14 @@ from gateway.gbt32960.vehicles import FILE_NAME, Vehicle, Vehicles
 from node.home import create_whole
 from scripts.cli.console import HomeOption, JsonOption, show, told
 from scripts.cli.inputs import within_a_folder
+from scripts.cli.printing import note
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Vehicles of GB/T 32960: which are taken, their messages as received.")
 
 DEFAULT_HOME = Path(".dataspace")
+VIN_LENGTH = 17
 ALGORITHMS = {"sm2": Algorithm.SM2, "p256": Algorithm.ECC}
 
 
@@ -39,7 +41,21 @@ def add(
 ) -> None:
     """Take a vehicle on under a random device id, which its owner then enrols with this gateway's key."""
     with _vehicles(home) as vehicles:
-        show(_shown(vehicles.add(vin, secrets.token_bytes, _key(key, algorithm))), as_json)
+        added = vehicles.add(vin, secrets.token_bytes, _key(key, algorithm))
+        if len(vin) != VIN_LENGTH:
+            note(f"{vin} has {len(vin)} characters, a VIN has {VIN_LENGTH}; 'vehicle remove' takes a mistyped one back")
+        show(_shown(added), as_json)
+
+
+@app.command()
+def remove(
+    vin: Annotated[str, typer.Argument(help="The vehicle's VIN.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse a vehicle's next login; what it sent stays. Its owner's 'device retire' ends it at once and for good."""
+    with _vehicles(home) as vehicles:
+        show(_shown(vehicles.remove(vin)), as_json)
 
 
 @app.command("list")
