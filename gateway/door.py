@@ -29,6 +29,7 @@ __all__ = ["Answer", "FrameDoor", "FrameStream", "HttpDoor", "MqttDoor"]
 
 _MAX_ANSWER_BYTES: Final = 65_536
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_NO_SUCH_PATH: Final = 404
 _UNENROLLED: Final = "urn:dataspace:problem:unenrolled"
 _JSON: Final = "application/json"
 _PROVING_SECONDS: Final = 120.0
@@ -100,6 +101,8 @@ class HttpDoor:
 
     def _send(self, frame: bytes) -> SignedFrameReceipt:
         answer = self._post("/v1/frames", frame, MEDIA_TYPE)
+        if answer.status_code == _NO_SUCH_PATH:  # a gateway has the path, so whatever answered is none
+            raise PeerAnswerError(f"no gateway answers at {self._url} (status 404); check the gateway's URL")
         if answer.status_code not in (200, 201):
             is_unenrolled = _problem(answer.content[:_MAX_ANSWER_BYTES]).get("type") == _UNENROLLED
             kind = PeerUnenrolledError if is_unenrolled else PeerAnswerError

@@ -154,6 +154,10 @@ def test_a_url_that_is_no_gateway_s_is_wrong_usage_and_a_file_without_rows_says_
         way = ("--gateway", url, "--gateway-account", str(served.gateway.account))
         assert "is no URL of a gateway" in served.run("five", "device", "run", *way, status=2)["error"]
     assert not (served.folder / "five" / "device.db").exists()
+    way = ("--gateway", served.url + "/elsewhere", "--gateway-account", str(served.gateway.account))
+    served.new_device("six")
+    told = served.run("six", "device", "run", "--csv", str(served.folder / "day.csv"), *way, status=3)["error"]
+    assert f"no gateway answers at {served.url}/elsewhere (status 404)" in told
     header = served.folder / "header.csv"
     header.write_text("time,P,SOC\n")
     way = ("--gateway", served.url, "--gateway-account", str(served.gateway.account))
