@@ -108,7 +108,12 @@ def run(
     origin: Annotated[int, typer.Option(help="Seconds added to times of a CSV file that are plain numbers.")] = 0,
     rows_per_frame: Annotated[int, typer.Option(min=1, help="Rows in a frame at most.")] = 60,
     give_up_seconds: Annotated[
-        float, typer.Option(min=0, help="With MQTT: end when no receipt came for so long; 0 for never.")
+        float,
+        typer.Option(
+            min=0,
+            help="With MQTT: end when no receipt came for so long. "
+            "Over HTTP: wait so long for a gateway that is behind. 0 for never.",
+        ),
     ] = 300,
     mqtt: MqttOption = "",
     mqtt_plain: MqttPlainOption = False,
@@ -161,13 +166,14 @@ def run(
                 note(f"{file} has no rows; nothing of it is queued")
             elif submitted.rows and not submitted.new:
                 note(f"all {submitted.rows} rows of {file} were queued before; nothing was added")
+            patience = give_up_seconds or float("inf")
             try:
                 if broker is None:
                     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
-                        frames = agent.deliver(HttpDoor(gateway, client, presented))
+                        frames = agent.deliver(HttpDoor(gateway, client, presented, patience_seconds=patience))
                 else:
                     with MqttDoor(broker, agent.device) as door:
-                        frames = agent.stream(door, Delivery(give_up_seconds=give_up_seconds or float("inf")))
+                        frames = agent.stream(door, Delivery(give_up_seconds=patience))
             finally:
                 statement = DeviceStatement(agent.device, agent.newest_receipts())
                 write_whole(home / "statement.json", json.dumps(statement.to_json()).encode())
