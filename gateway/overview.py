@@ -5,6 +5,7 @@ No readings and no secrets: everything here may stand on a public page.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ __all__ = ["PARTS", "IncidentGroup", "Overview", "Watch", "grouped"]
 
 PARTS: Final = ("database", "chain", "role", "unchecked", "anchoring", "intake", "process")
 
+_LOG: Final = logging.getLogger("dataspace.gateway")
 _KEPT_SECONDS: Final = 1.0
 """so long an answer stands, however often it is asked for"""
 _SHOWN: Final = 20
@@ -99,6 +101,7 @@ class Watch:
         self._turn = threading.Lock()
         self._seen: tuple[float, Overview] | None = None
         self._probed: tuple[float, dict[str, str]] | None = None
+        self._logged: frozenset[str] = frozenset()
         self._others: dict[str, Callable[[], str]] = {}
 
     @property
@@ -127,7 +130,16 @@ class Watch:
         with self._turn:
             if self._probed is None or monotonic() - self._probed[0] > _KEPT_SECONDS:
                 self._probed = (monotonic(), self._probe())
+                self._log_changes(self._probed[1])
             return self._probed[1]
+
+    def _log_changes(self, troubles: Mapping[str, str]) -> None:
+        """The log is the one place that says why: pages and metrics, which strangers may see, name the part alone."""
+        for part in troubles.keys() - self._logged:
+            _LOG.error("not ready: %s", part, extra={"part": part, "error": troubles[part]})
+        for part in self._logged - troubles.keys():
+            _LOG.info("well again: %s", part, extra={"part": part})
+        self._logged = frozenset(troubles)
 
     def _look(self) -> Overview:
         now = self._clock()

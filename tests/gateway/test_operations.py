@@ -103,7 +103,10 @@ def test_a_gateway_that_is_behind_says_when_to_come_again(space: Space, device: 
             assert post(client, frames[3]).status_code == 201
 
 
-def test_a_gateway_is_ready_only_while_it_can_do_its_work(space: Space, device: Device, tmp_path: Path) -> None:
+def test_a_gateway_is_ready_only_while_it_can_do_its_work_and_logs_why_it_is_not(
+    space: Space, device: Device, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dataspace.gateway")
     chain = _Unreachable(space.chain)
     own = space.gateway_ledger()
     ledger = Ledger.connect(chain, own.pin.directory, own.account)  # type: ignore[arg-type]
@@ -144,7 +147,15 @@ def test_a_gateway_is_ready_only_while_it_can_do_its_work(space: Space, device: 
                 other.execute(
                     "CREATE TRIGGER stuck BEFORE UPDATE ON gateway_schema BEGIN SELECT RAISE(ABORT, 'x'); END"
                 )
-            assert troubles() == ["database"]
+            assert troubles() == troubles() == ["database"]
+            told = [(one.levelname, one.getMessage()) for one in caplog.records if hasattr(one, "part")]
+            assert [told[0], told[1], *sorted(told[2:4]), *told[4:]] == [
+                ("ERROR", "not ready: chain"),
+                ("ERROR", "not ready: anchoring"),
+                ("INFO", "well again: anchoring"),
+                ("INFO", "well again: chain"),
+                ("ERROR", "not ready: database"),
+            ]
             assert "not ready" in client.get("/").text.lower()
 
 
