@@ -146,8 +146,12 @@ class Agent:
         return self._outbox.queued
 
     def receipts(self) -> tuple[SignedFrameReceipt, ...]:
-        """All receipts, by sequence. The newest of each gateway shows what it must have anchored."""
+        """All receipts, by sequence."""
         return self._outbox.receipts()
+
+    def newest_receipts(self) -> tuple[SignedFrameReceipt, ...]:
+        """Of each gateway its newest receipt, by sequence: what the gateway must have anchored."""
+        return self._outbox.newest_receipts()
 
     # ------------------------------------------------------------------------------------------------------- sending
 

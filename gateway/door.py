@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -29,10 +29,12 @@ __all__ = ["Answer", "FrameDoor", "FrameStream", "HttpDoor", "MqttDoor"]
 
 _MAX_ANSWER_BYTES: Final = 65_536
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_NO_SUCH_PATH: Final = 404
 _UNENROLLED: Final = "urn:dataspace:problem:unenrolled"
 _JSON: Final = "application/json"
 _PROVING_SECONDS: Final = 120.0
 """for a gateway to put a key on chain and see it final"""
+_MAX_PAUSE_DIGITS: Final = 5
 _FAILED: Final = 0x80
 _HASH_BYTES: Final = 32
 _RECEIPTS_IN_FLIGHT: Final = 1_024
@@ -73,13 +75,24 @@ class FrameStream(Protocol):
 class HttpDoor:
     """POST {base_url}/v1/frames. The client's own limits on time apply.
 
-    With `paper`, a device of a fleet presents it once, where the gateway says that the device is not enrolled.
+    With `paper`, a device of a fleet presents it once, where the gateway says that the device is not enrolled. A
+    gateway that says when to come again (Retry-After) is waited for, for each frame at most `patience_seconds`.
     """
 
-    def __init__(self, base_url: str, client: httpx.Client, paper: Enrolment | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        client: httpx.Client,
+        paper: Enrolment | None = None,
+        *,
+        patience_seconds: float = 0.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._url = base_url.rstrip("/")
         self._client = client
         self._paper = paper
+        self._patience_seconds = patience_seconds
+        self._sleep = sleep
 
     def ingest(self, frame: bytes) -> SignedFrameReceipt:
         try:
@@ -100,6 +113,8 @@ class HttpDoor:
 
     def _send(self, frame: bytes) -> SignedFrameReceipt:
         answer = self._post("/v1/frames", frame, MEDIA_TYPE)
+        if answer.status_code == _NO_SUCH_PATH:  # a gateway has the path, so whatever answered is none
+            raise PeerAnswerError(f"no gateway answers at {self._url} (status 404); check the gateway's URL")
         if answer.status_code not in (200, 201):
             is_unenrolled = _problem(answer.content[:_MAX_ANSWER_BYTES]).get("type") == _UNENROLLED
             kind = PeerUnenrolledError if is_unenrolled else PeerAnswerError
@@ -113,13 +128,19 @@ class HttpDoor:
 
     def _post(self, path: str, content: bytes, kind: str, timeout: httpx.Timeout | None = None) -> httpx.Response:
         url, limit = self._url + path, timeout or self._client.timeout
-        try:
-            answer = self._client.post(url, content=content, headers={"content-type": kind}, timeout=limit)
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise PeerUnreachableError(f"no answer from the gateway at {url}: {exc}") from exc
-        if answer.status_code in _TRY_AGAIN:
-            raise PeerUnreachableError(f"the gateway takes nothing now: {_reason(answer)}")
-        return answer
+        left = self._patience_seconds
+        while True:
+            try:
+                answer = self._client.post(url, content=content, headers={"content-type": kind}, timeout=limit)
+            except (httpx.HTTPError, httpx.InvalidURL) as exc:
+                raise PeerUnreachableError(f"no answer from the gateway at {url}: {exc}") from exc
+            if answer.status_code not in _TRY_AGAIN:
+                return answer
+            pause = _pause(answer)
+            if pause is None or pause > left:
+                raise PeerUnreachableError(f"the gateway takes nothing now: {_reason(answer)}")
+            self._sleep(pause)
+            left -= pause
 
 
 class MqttDoor:
@@ -214,6 +235,12 @@ class MqttDoor:
             self._came.append(Answer(Digest(name), SignedFrameReceipt.from_bytes(bytes(message.payload))))
         except FormatError as exc:
             self._came.append(Answer(Digest(name), None, f"its answer is no receipt: {exc}"))
+
+
+def _pause(answer: httpx.Response) -> int | None:
+    """The seconds after which a gateway wants to be asked again, at least one; None where it names none."""
+    text = answer.headers.get("retry-after", "")
+    return max(int(text), 1) if text.isascii() and text.isdecimal() and len(text) <= _MAX_PAUSE_DIGITS else None
 
 
 def _reason(answer: httpx.Response) -> str:

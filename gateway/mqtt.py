@@ -174,6 +174,8 @@ class Subscriber:
                     self._listen()
                 except (PeerUnreachableError, PeerAnswerError) as exc:
                     _LOG.warning("%s; it is tried again", exc)
+                except Exception:  # a fault of ours: else no frame would come, and the gateway say that it is ready
+                    _LOG.exception("the connection to the broker at %s broke down; it is tried again", self._broker)
                 pause = _FIRST_PAUSE if self._connected.is_set() else min(2 * pause, _LONGEST_PAUSE)
                 self._connected.clear()
                 self._stop.wait(pause * (0.5 + random.random()))

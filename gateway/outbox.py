@@ -183,6 +183,15 @@ class Outbox:
         """All receipts, by sequence."""
         return self._receipts("ORDER BY sequence")
 
+    def newest_receipts(self) -> tuple[SignedFrameReceipt, ...]:
+        """Of each gateway the receipt with the highest sequence number, by that number."""
+        with self._reading():
+            found = self._database.execute(
+                "SELECT receipt, max(sequence) AS newest FROM frames WHERE receipt IS NOT NULL"
+                " GROUP BY json_extract(CAST(receipt AS TEXT), '$.receipt.gateway') ORDER BY newest"
+            )
+            return tuple(SignedFrameReceipt.from_bytes(receipt) for receipt, _ in found)
+
     def newest_receipt(self) -> SignedFrameReceipt | None:
         """That of the highest sequence number which has one."""
         return next(iter(self._receipts("ORDER BY sequence DESC LIMIT 1")), None)

@@ -5,13 +5,15 @@ No readings and no secrets: everything here may stand on a public page.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from capsule.ids import DeviceId
 from gateway.admission import Admission
 from gateway.anchoring import Anchoring
 from gateway.errors import StoreError
@@ -21,13 +23,31 @@ from gateway.settings import GatewaySettings
 from gateway.store import BatchRow, DeviceRow, Fleet, IncidentRow, Store
 from gateway.tally import Tally
 
-__all__ = ["PARTS", "Overview", "Watch"]
+__all__ = ["PARTS", "IncidentGroup", "Overview", "Watch", "grouped"]
 
 PARTS: Final = ("database", "chain", "role", "unchecked", "anchoring", "intake", "process")
 
+_LOG: Final = logging.getLogger("dataspace.gateway")
 _KEPT_SECONDS: Final = 1.0
 """so long an answer stands, however often it is asked for"""
 _SHOWN: Final = 20
+_INCIDENTS_GROUPED: Final = 1_000
+"""of the newest: one faulty device may make an incident with each of its frames"""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentGroup:
+    """Incidents of one kind, and one rule, of one device: how many, between which frames, the newest one's time (unix
+    seconds) and its batch, None while it is in none."""
+
+    kind: str
+    rule: str
+    device: DeviceId
+    incidents: int
+    first: int
+    last: int
+    recorded_at: int
+    batch: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +66,7 @@ class Overview:
     unanchored_since: int | None
     rates: tuple[float, float]
     fleet: tuple[Fleet, ...]
-    recent_incidents: tuple[IncidentRow, ...]
+    recent_incidents: tuple[IncidentGroup, ...]
     recent_batches: tuple[BatchRow, ...]
 
     @property
@@ -81,6 +101,7 @@ class Watch:
         self._turn = threading.Lock()
         self._seen: tuple[float, Overview] | None = None
         self._probed: tuple[float, dict[str, str]] | None = None
+        self._logged: frozenset[str] = frozenset()
         self._others: dict[str, Callable[[], str]] = {}
 
     @property
@@ -109,7 +130,16 @@ class Watch:
         with self._turn:
             if self._probed is None or monotonic() - self._probed[0] > _KEPT_SECONDS:
                 self._probed = (monotonic(), self._probe())
+                self._log_changes(self._probed[1])
             return self._probed[1]
+
+    def _log_changes(self, troubles: Mapping[str, str]) -> None:
+        """The log is the one place that says why: pages and metrics, which strangers may see, name the part alone."""
+        for part in troubles.keys() - self._logged:
+            _LOG.error("not ready: %s", part, extra={"part": part, "error": troubles[part]})
+        for part in self._logged - troubles.keys():
+            _LOG.info("well again: %s", part, extra={"part": part})
+        self._logged = frozenset(troubles)
 
     def _look(self) -> Overview:
         now = self._clock()
@@ -126,7 +156,7 @@ class Watch:
                 unanchored_since=records.unanchored_since(),
                 rates=(self._tally.rate(now, 60), self._tally.rate(now, 3600)),
                 fleet=records.recent_fleet(_SHOWN),
-                recent_incidents=tuple(records.recent_incidents(_SHOWN)),
+                recent_incidents=grouped(records.recent_incidents(_INCIDENTS_GROUPED))[:_SHOWN],
                 recent_batches=tuple(records.recent_batches(_SHOWN)),
             )
 
@@ -154,3 +184,23 @@ class Watch:
         if self._queue.is_closing:
             troubles["process"] = "the gateway is stopping"
         return troubles | {part: what for part, told in self._others.items() if (what := told())}
+
+
+def grouped(newest_first: Iterable[IncidentRow]) -> tuple[IncidentGroup, ...]:
+    """A group for each kind, rule and device; the one with the newest incident first."""
+    rows: dict[tuple[str, str, bytes], list[IncidentRow]] = {}
+    for row in newest_first:
+        rows.setdefault((row.kind, row.rule, row.device), []).append(row)
+    return tuple(
+        IncidentGroup(
+            kind,
+            rule,
+            DeviceId(device),
+            len(some),
+            min(row.sequence for row in some),
+            max(row.last for row in some),
+            some[0].recorded_at,
+            some[0].batch,
+        )
+        for (kind, rule, device), some in rows.items()
+    )

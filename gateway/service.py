@@ -160,8 +160,8 @@ def _anchoring(gateway: Gateway) -> Callable[[FastAPI], Any]:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
             await run_in_threadpool(gateway.check_chain)
-        except LedgerError:
-            _LOG.exception("the chain can't be asked yet; no frame is taken before it was")
+        except LedgerError as exc:
+            _LOG.error("the chain can't be asked yet; no frame is taken before it was", extra={"error": str(exc)})
         stop = asyncio.Event()
         task = asyncio.create_task(_anchor_until(gateway, stop))
         try:
@@ -186,7 +186,10 @@ async def _anchor_until(gateway: Gateway, stop: asyncio.Event) -> None:
             said = ""
         except (GatewayError, LedgerError, CapsuleError) as exc:
             if said != (said := str(exc)):
-                _LOG.exception("anchoring failed; it is tried again")
+                _LOG.error("anchoring failed; it is tried again", extra={"error": said})
+        except Exception as exc:  # a fault of ours: it must not end anchoring for good while frames are still taken
+            if said != (said := repr(exc)):
+                _LOG.exception("anchoring broke down; it is tried again")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), gateway.settings.anchor_poll_seconds)
 

@@ -39,9 +39,11 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "sequence": ("Last sequence", "最新序号"),
     "seen": ("Last seen (UTC)", "最近时间（UTC）"),
     "incidents": ("Incidents", "异常事件"),
+    "groups": ("Incidents of late, by device and kind", "近期异常事件（按设备和类型）"),
     "kind": ("Kind", "类型"),
     "range": ("Frames", "帧"),
-    "when": ("Recorded (UTC)", "记录时间（UTC）"),
+    "count": ("Incidents", "异常事件数"),
+    "when": ("Newest recorded (UTC)", "最近记录时间（UTC）"),
     "batch": ("Batch", "批次"),
     "anchors": ("Anchors", "链上锚定"),
     "stage": ("Stage", "阶段"),
@@ -129,13 +131,14 @@ def _tables(words: Mapping[str, str], seen: Overview) -> str:
     fleet = [(f"<code>{one.device}</code>", f"{one.last_sequence:,}", _time(one.last_seen)) for one in seen.fleet]
     incidents = [
         (
-            words.get(row.kind, escape(row.kind)),
-            f"<code>0x{row.device.hex()}</code>",
-            f"{row.sequence:,}" if row.sequence == row.last else f"{row.sequence:,}–{row.last:,}",
-            _time(row.recorded_at),
-            "" if row.batch is None else f"{row.batch:,}",
+            words.get(group.kind, escape(group.kind)) + (f" <code>{escape(group.rule)}</code>" if group.rule else ""),
+            f"<code>{group.device}</code>",
+            f"{group.incidents:,}",
+            f"{group.first:,}" if group.first == group.last else f"{group.first:,}–{group.last:,}",
+            _time(group.recorded_at),
+            "" if group.batch is None else f"{group.batch:,}",
         )
-        for row in seen.recent_incidents
+        for group in seen.recent_incidents
     ]
     anchors = [
         (
@@ -150,7 +153,7 @@ def _tables(words: Mapping[str, str], seen: Overview) -> str:
     ]
     return (
         _table(words, "fleet", ("device", "sequence", "seen"), fleet)
-        + _table(words, "incidents", ("kind", "device", "range", "when", "batch"), incidents)
+        + _table(words, "groups", ("kind", "device", "count", "range", "when", "batch"), incidents)
         + _table(words, "anchors", ("batch", "range", "stage", "block", "anchored", "root"), anchors)
     )
 

@@ -3,7 +3,8 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from capsule.errors import InputError
 from capsule.ids import Address, Digest
@@ -12,6 +13,9 @@ from node.errors import SettingsError
 __all__ = ["Settings", "render_settings"]
 
 _GATEWAY = "gateway"
+_LAST_PORT: Final = 65_535
+_SCHEMES: Final = ("http", "https")
+_WANTED_URL: Final = "give http://HOST:PORT or https://HOST:PORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Settings:
     gateway: tuple[tuple[str, str | int | float], ...] = field(default=(), repr=False)
     """The table [gateway], whose names and limits are the gateway's; it may hold a password."""
 
+    def __post_init__(self) -> None:
+        """Raises SettingsError, so that a home never holds what no later command can work with."""
+        for url in self.chain_urls:
+            _check_url("chain_urls", url)
+        if self.endpoint:
+            _check_url("endpoint", self.endpoint)
+        if not 1 <= self.port <= _LAST_PORT:
+            raise SettingsError(f"the setting 'port' is {self.port}; give one of 1 to {_LAST_PORT}")
+
     @classmethod
     def load(cls, toml: str, environment: Mapping[str, str]) -> "Settings":
         """Reads the file's text, then lets `DATASPACE_<NAME>` override; raises SettingsError naming the setting."""
@@ -63,6 +76,19 @@ class Settings:
                 given[name] = text
         read = {name: _parse(name, defaults[name], value) for name, value in given.items()}
         return cls(**read, gateway=tuple(gateway.items()))
+
+
+def _check_url(name: str, url: str) -> None:
+    """Only a wrong scheme is told back: user, path and query may hold a provider's API key."""
+    try:
+        parts = urlsplit(url)
+        scheme, good = parts.scheme, bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, url))
+    except ValueError:  # half an IPv6 address, or a port that is none
+        scheme, good = "http", False
+    if scheme not in _SCHEMES:
+        raise SettingsError(f"the setting '{name}' has a URL of scheme '{scheme:.20}'; {_WANTED_URL}")
+    if not good:
+        raise SettingsError(f"the setting '{name}' has a URL whose host or port can't be read; {_WANTED_URL}")
 
 
 def _parse(name: str, default: object, value: Any) -> Any:

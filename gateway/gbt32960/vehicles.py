@@ -100,6 +100,16 @@ class Vehicles:
                 raise CallerError("this vehicle is known already; 'dataspace gateway vehicle list' shows it") from exc
         return vehicle
 
+    def remove(self, vin: str) -> Vehicle:
+        """Takes a vehicle no more; its messages stay. Raises CallerError for a VIN that is not known."""
+        name = (vin.encode("ascii", "replace"),)
+        with self._turn, _translated():
+            row = self._database.execute("SELECT * FROM vehicles WHERE vin = ?", name).fetchone()
+            self._database.execute("DELETE FROM vehicles WHERE vin = ?", name)
+        if row is None:
+            raise CallerError("no vehicle with this VIN is known; 'dataspace gateway vehicle list' shows those known")
+        return _vehicle(row)
+
     def find(self, vin: bytes) -> Vehicle | None:
         """The vehicle of a message's 17 bytes."""
         name = vin.rstrip(b"\0 ")

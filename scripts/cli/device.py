@@ -21,11 +21,12 @@ from gateway.agent import Agent, Submitted
 from gateway.delivery import Delivery
 from gateway.door import HttpDoor, MqttDoor
 from gateway.errors import NotGatewayError
-from node.errors import InputRefusedError, KeystoreError
+from node.errors import InputRefusedError
 from node.home import Home, write_whole
 from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, passphrase, show, told
+from scripts.cli.device_keys import DEVICE_FILE, add_key_commands, device_at, serving_signer
 from scripts.cli.device_owner import MODELS, add_owner_commands
 from scripts.cli.mqtt import (
     MqttCaOption,
@@ -44,9 +45,9 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Devices: key, enrolment, signed readings.")
 add_owner_commands(app)
+add_key_commands(app)
 
 DEFAULT_HOME = Path(".dataspace")
-DEVICE_FILE = "device.json"
 PAPER_FILE = "paper.json"
 TIMEOUT_SECONDS = 30.0
 
@@ -60,10 +61,11 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a device's home: its signing key under a passphrase, and a random id."""
+    with told():
+        settings = Settings(chain_urls=tuple(chain_url or ()), trust_single_endpoint=True)
     with told(), Home(home) as opened:
         keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes, suite)
         device = DeviceId(secrets.token_bytes(32))
-        settings = Settings(chain_urls=tuple(chain_url or ()), trust_single_endpoint=True)
         write_whole(opened.settings_file, render_settings(settings).encode())
         write_whole(home / DEVICE_FILE, json.dumps({"device": str(device)}).encode())
         signer = keystore.signer
@@ -106,7 +108,12 @@ def run(
     origin: Annotated[int, typer.Option(help="Seconds added to times of a CSV file that are plain numbers.")] = 0,
     rows_per_frame: Annotated[int, typer.Option(min=1, help="Rows in a frame at most.")] = 60,
     give_up_seconds: Annotated[
-        float, typer.Option(min=0, help="With MQTT: end when no receipt came for so long; 0 for never.")
+        float,
+        typer.Option(
+            min=0,
+            help="With MQTT: end when no receipt came for so long. "
+            "Over HTTP: wait so long for a gateway that is behind. 0 for never.",
+        ),
     ] = 300,
     mqtt: MqttOption = "",
     mqtt_plain: MqttPlainOption = False,
@@ -133,7 +140,7 @@ def run(
             raise InputRefusedError(
                 "a paper is presented over HTTP; give --gateway, or let the owner run 'device prove'"
             )
-        device = _device(home)
+        device = device_at(home)
         presented = None if broker is not None else _paper(paper, home / PAPER_FILE, device)
         accounts = [Address.parse(account) for account in gateway_account]
         if broker is None and len(accounts) > 1:
@@ -145,7 +152,7 @@ def run(
         with Agent(
             home / "device.db",
             device,
-            opened.keystore.signer,
+            serving_signer(opened.keystore, ledger, device),
             gateways=gateways,
             domain=ledger.domain,
             rows_per_frame=rows_per_frame,
@@ -157,15 +164,18 @@ def run(
                 submitted = agent.submit_parquet(parquet, mark=mark)
             if (file := csv or parquet) is not None and not submitted.rows:
                 note(f"{file} has no rows; nothing of it is queued")
+            elif submitted.rows and not submitted.new:
+                note(f"all {submitted.rows} rows of {file} were queued before; nothing was added")
+            patience = give_up_seconds or float("inf")
             try:
                 if broker is None:
                     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
-                        frames = agent.deliver(HttpDoor(gateway, client, presented))
+                        frames = agent.deliver(HttpDoor(gateway, client, presented, patience_seconds=patience))
                 else:
                     with MqttDoor(broker, agent.device) as door:
-                        frames = agent.stream(door, Delivery(give_up_seconds=give_up_seconds or float("inf")))
+                        frames = agent.stream(door, Delivery(give_up_seconds=patience))
             finally:
-                statement = DeviceStatement(agent.device, agent.receipts()[-1:])
+                statement = DeviceStatement(agent.device, agent.newest_receipts())
                 write_whole(home / "statement.json", json.dumps(statement.to_json()).encode())
             show(
                 {"device": str(agent.device), "frames": frames, "rows": submitted.rows, "readings": submitted.readings},
@@ -228,10 +238,3 @@ def _paper(chosen: Path | None, usual: Path, device: DeviceId) -> Enrolment | No
     if mine is None:
         raise InputRefusedError(f"{path} has no paper of device {device}; take it from the fleet's owner")
     return Enrolment.from_json(mine)
-
-
-def _device(home: Path) -> DeviceId:
-    try:
-        return DeviceId.parse(json.loads((home / DEVICE_FILE).read_text(encoding="utf-8"))["device"])
-    except (OSError, ValueError, KeyError) as error:
-        raise KeystoreError(f"{home} is no device's home; make one with 'dataspace device init'") from error

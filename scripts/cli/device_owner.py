@@ -17,6 +17,7 @@ from capsule.thing import MODELS as THING_MODELS
 from node.errors import InputRefusedError
 from node.home import create_whole
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, progress, show
+from scripts.cli.inputs import within_a_folder
 
 __all__ = ["add_owner_commands"]
 
@@ -48,6 +49,8 @@ def enroll_many(
     with node_client(home, passphrase_file) as node:
         if model not in MODELS:
             raise InputRefusedError(f"there is no thing model '{model}'; choose of {', '.join(MODELS)}")
+        if within_a_folder(out).exists():
+            raise InputRefusedError(f"{out} exists already, and may hold another fleet's papers; choose another --out")
         tree = FleetTree(_keys(keys))
         with create_whole(out) as sink:
             body = {"root": str(tree.root), "size": tree.size, "model_hash": str(MODELS[model].hash)}
@@ -113,8 +116,10 @@ def _keys(path: Path) -> Iterator[tuple[DeviceId, PublicKey]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as text:
             reader = csv.DictReader(text, strict=True)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise InputRefusedError(f"{path.name}: the first line must name the columns {', '.join(COLUMNS)}")
+            if sorted(reader.fieldnames or ()) != sorted(COLUMNS):
+                raise InputRefusedError(
+                    f"{path.name}: the first line must name the columns {', '.join(COLUMNS)}, and no others"
+                )
             for row in reader:
                 try:
                     key = PublicKey(int(row["suite"]), bytes.fromhex(row["public_key"].removeprefix("0x")))

@@ -25,7 +25,6 @@ from gateway.server import serve as run_until_told
 from gateway.service import build_app
 from gateway.settings import GatewaySettings
 from gateway.table_export import write_table
-from node.errors import InputRefusedError
 from node.home import create_whole
 from node.settings import Settings
 from scripts.cli.console import (
@@ -39,6 +38,7 @@ from scripts.cli.console import (
     told,
 )
 from scripts.cli.indicators import add_indicator_commands
+from scripts.cli.inputs import within_a_folder
 from scripts.cli.mqtt import (
     MqttCaOption,
     MqttCertificateOption,
@@ -131,8 +131,7 @@ def export(
 ) -> None:
     """Write a device's anchored frames of a period with their proofs, or as a table with these as FILE.frames."""
     with _client(home, passphrase_file) as client:
-        if not out.parent.is_dir():
-            raise InputRefusedError(f"there is no folder {out.parent}; make it, or choose another --out")
+        within_a_folder(out)
         query = {name: value for name, value in (("device", device), ("from", start), ("to", end)) if value}
         container = out if form is ExportForm.FRAMES else out.with_name(out.name + ".frames")
         with create_whole(container) as sink:

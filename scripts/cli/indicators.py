@@ -11,6 +11,7 @@ import typer
 from node.errors import InputRefusedError
 from node.home import create_whole
 from scripts.cli.console import HomeOption, JsonOption, NodeClient, PassphraseFileOption, show
+from scripts.cli.inputs import within_a_folder
 from scripts.cli.printing import say, tabulate
 
 __all__ = ["add_indicator_commands"]
@@ -51,6 +52,7 @@ def add_indicator_commands(
         with client(home, passphrase_file) as gateway:
             if out.suffix not in TABLES:
                 raise InputRefusedError(f"{out.name} is neither {' nor '.join(TABLES)}; name the file so")
+            within_a_folder(out)
             period = {"from": start, "to": end, "capacity": "" if capacity is None else str(capacity)}
             query = {
                 "device": device,

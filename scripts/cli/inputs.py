@@ -1,4 +1,4 @@
-"""JSON that people hand to commands, by file or in the words themselves."""
+"""What people hand to commands: JSON, by file or in the words themselves, and where answers are to be written."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Any
 
 import typer
 
-__all__ = ["json_file", "json_object"]
+from node.errors import InputRefusedError
+
+__all__ = ["json_file", "json_object", "within_a_folder"]
 
 
 def json_file(path: Path) -> dict[str, Any]:
@@ -25,3 +27,10 @@ def json_object(text: str, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise typer.BadParameter(f"{where} is no JSON object")
     return content
+
+
+def within_a_folder(out: Path) -> Path:
+    """A file to write whose folder is there: a mistyped one would be made anywhere. Raises InputRefusedError."""
+    if not out.parent.is_dir():
+        raise InputRefusedError(f"there is no folder {out.parent}; make it, or choose another --out")
+    return out

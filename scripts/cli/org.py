@@ -49,8 +49,7 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a home: keys under a passphrase, settings."""
-    with told(), Home(home) as opened:
-        keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes, suite)
+    with told():
         settings = Settings(
             chain_urls=tuple(chain_url or ()),
             endpoint=endpoint,
@@ -59,9 +58,12 @@ def init(
             own_node=own_node,
             trust_single_endpoint=trust_single_endpoint,
         )
-        write_whole(opened.settings_file, render_settings(settings).encode())
         if pin is not None:
-            _join(home, _read_pin(pin))
+            settings = _bound(settings, _read_pin(pin))
+    # Only now, so that a mistyped URL or pin leaves no home that the corrected command would refuse.
+    with told(), Home(home) as opened:
+        keystore = create_keystore(opened.keystore_file, passphrase(passphrase_file), secrets.token_bytes, suite)
+        write_whole(opened.settings_file, render_settings(settings).encode())
         show(
             {
                 "home": str(home),
@@ -205,11 +207,15 @@ def _read_pin(path: Path) -> dict[str, Any]:
         raise InputRefusedError(f"{path} is no pin; ask the operator for the file that 'org deploy' wrote") from error
 
 
-def _join(home: Path, pin: dict[str, Any]) -> None:
-    settings = replace(
-        read_settings(home, {}),
+def _bound(settings: Settings, pin: dict[str, Any]) -> Settings:
+    return replace(
+        settings,
         chain_id=int(pin["chain_id"]),
         genesis_hash=Digest.parse(pin["genesis_hash"]),
         directory=Address.parse(pin["directory"]),
     )
+
+
+def _join(home: Path, pin: dict[str, Any]) -> None:
+    settings = _bound(read_settings(home, {}), pin)
     write_whole(home / "dataspace.toml", render_settings(settings).encode())

@@ -17,12 +17,15 @@ from gateway.gbt32960.signature import Algorithm, VehicleKey
 from gateway.gbt32960.vehicles import FILE_NAME, Vehicle, Vehicles
 from node.home import create_whole
 from scripts.cli.console import HomeOption, JsonOption, show, told
+from scripts.cli.inputs import within_a_folder
+from scripts.cli.printing import note
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Vehicles of GB/T 32960: which are taken, their messages as received.")
 
 DEFAULT_HOME = Path(".dataspace")
+VIN_LENGTH = 17
 ALGORITHMS = {"sm2": Algorithm.SM2, "p256": Algorithm.ECC}
 
 
@@ -38,7 +41,21 @@ def add(
 ) -> None:
     """Take a vehicle on under a random device id, which its owner then enrols with this gateway's key."""
     with _vehicles(home) as vehicles:
-        show(_shown(vehicles.add(vin, secrets.token_bytes, _key(key, algorithm))), as_json)
+        added = vehicles.add(vin, secrets.token_bytes, _key(key, algorithm))
+        if len(vin) != VIN_LENGTH:
+            note(f"{vin} has {len(vin)} characters, a VIN has {VIN_LENGTH}; 'vehicle remove' takes a mistyped one back")
+        show(_shown(added), as_json)
+
+
+@app.command()
+def remove(
+    vin: Annotated[str, typer.Argument(help="The vehicle's VIN.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse a vehicle's next login; what it sent stays. Its owner's 'device retire' ends it at once and for good."""
+    with _vehicles(home) as vehicles:
+        show(_shown(vehicles.remove(vin)), as_json)
 
 
 @app.command("list")
@@ -58,7 +75,7 @@ def message(
     """Write the message that a witnessed frame was read from; with the salt it shows the frame's digest."""
     with _vehicles(home) as vehicles:
         kept, salt = vehicles.message(Digest.parse(digest))
-        with create_whole(out) as sink:
+        with create_whole(within_a_folder(out)) as sink:
             sink.write(kept.data)
         show({"file": str(out), "device": str(kept.device), "sequence": kept.sequence, "salt": salt.hex()}, as_json)
 

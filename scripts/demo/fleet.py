@@ -82,7 +82,7 @@ class Fleet:
         while self.agent.queued:
             frames += self.agent.deliver(self.gateway, most=FRAMES_PER_BATCH)
             anchors += self.gateway.anchor_all()
-        self.state_receipts(*self.agent.receipts()[-1:])
+        self.state_receipts(*self.agent.newest_receipts())
         return Recorded(self.device, frames, submitted.rows, submitted.readings, tuple(anchors))
 
     def state_receipts(self, *receipts: SignedFrameReceipt) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -20,6 +21,7 @@ from capsule.ids import Address, DeviceId
 from capsule.rows import Row
 from capsule.signature import Ed25519Signer
 from gateway.agent import Agent, Submitted
+from gateway.door import HttpDoor
 from gateway.errors import (
     CallerError,
     PeerAnswerError,
@@ -64,6 +66,56 @@ def test_a_door_that_loses_answers_gets_every_frame_once(gateway: Gateway, agent
             failures += 1
     assert failures == 10
     assert (agent.sequence, gateway.status().frames, gateway.status().incidents) == (5, 5, 0)
+
+
+def test_the_newest_receipt_of_each_gateway_is_told_also_of_one_left_long_ago(
+    space: Space, gateway: Gateway, device: Device, tmp_path: Path
+) -> None:
+    with (
+        space.open_gateway(tmp_path / "second") as second,
+        space.open_agent(tmp_path / "two.db", device, gateway, second, rows_per_frame=1) as agent,
+    ):
+        assert agent.newest_receipts() == ()
+        agent.submit(some_rows(0, 5))
+        assert (agent.deliver(gateway, most=2), agent.deliver(second)) == (2, 3)
+        receipts = agent.receipts()
+        assert agent.newest_receipts() == (receipts[1], receipts[4])
+        assert [one.receipt.gateway for one in agent.newest_receipts()] == [gateway.account, second.account]
+
+
+def test_a_gateway_that_is_behind_is_waited_for_as_long_as_it_says(
+    space: Space, gateway: Gateway, device: Device, tmp_path: Path
+) -> None:
+    pauses: list[float] = []
+    answers = [
+        (429, "7"),
+        (503, "5"),
+        (429, "0"),
+        (201, ""),
+        (429, "7"),
+        (503, "99999999999"),
+        (429, "soon"),
+        (500, ""),
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        status, after = answers.pop(0)
+        content = gateway.ingest(request.content).to_bytes() if status == 201 else b"{}"
+        return httpx.Response(status, content=content, headers={"retry-after": after} if after else {})
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(answer)) as client,
+        space.open_agent(tmp_path / "behind.db", device, gateway, rows_per_frame=1) as agent,
+    ):
+        agent.submit(some_rows(0, 2))
+        door = HttpDoor("http://gateway", client, patience_seconds=13, sleep=pauses.append)
+        assert (agent.deliver(door, most=1), pauses) == (1, [7, 5, 1])
+        for _ in ("a time too far off, after another", "no time at all"):
+            with pytest.raises(PeerUnreachableError, match="takes nothing now"):
+                agent.deliver(door)
+        with pytest.raises(PeerUnreachableError, match="takes nothing now"):
+            agent.deliver(HttpDoor("http://gateway", client))
+        assert (answers, pauses, agent.queued) == ([], [7, 5, 1, 7], 1)
 
 
 def test_frames_hold_60_rows_or_as_many_as_fit(gateway: Gateway, agent: Agent) -> None:

@@ -29,7 +29,7 @@ from capsule.ids import Address, Digest
 from capsule.rows import Row
 from capsule.source import SourceTable, verify_source
 from gateway.agent import Agent
-from gateway.broker import Broker, frames_topic, receipts_topic
+from gateway.broker import Broker, Link, frames_topic, receipts_topic
 from gateway.delivery import Delivery
 from gateway.door import Answer, MqttDoor
 from gateway.errors import PeerAnswerError, PeerUnreachableError, StoreError
@@ -311,6 +311,26 @@ def test_nothing_is_acknowledged_while_the_store_is_full(
             assert gateway.status().frames == 1
             assert stream(agent, broker) == 100
     assert (gateway.status().frames, gateway.status().incidents) == (100, 0)
+
+
+def test_after_an_unforeseen_error_frames_come_over_a_new_connection(
+    space: Space, gateway: Gateway, device: Device, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, faults = Link.drive, [ZeroDivisionError("unforeseen")]
+
+    def drive(link: Link, seconds: float) -> None:
+        real(link, seconds)
+        if faults and threading.current_thread().name == "mqtt":
+            raise faults.pop()
+
+    monkeypatch.setattr(Link, "drive", drive)
+    with (
+        space.open_agent(tmp_path / "q.db", device, gateway) as agent,
+        Subscriber(gateway, broker, max_frame_bytes=1 << 20),
+    ):
+        agent.submit(some_rows(0, 3))
+        assert stream(agent, broker) == 1
+    assert not faults
 
 
 # ------------------------------------------------------------------------------------------------- two gateways

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -26,15 +27,17 @@ from contracts.errors import ChainUnreachableError
 from contracts.ledger import Ledger
 from gateway.gateway import Gateway
 from gateway.logs import JsonLines
+from gateway.overview import grouped
 from gateway.service import build_app
-from gateway.status_page import choose_language
+from gateway.status_page import choose_language, status_page
+from gateway.tables import IncidentRow
 from scripts.inprocess import InProcess
 from tests.capsule.frames import Device, some_rows
 from tests.gateway.space import Space
 from tests.gateway.test_anchoring import _Unreachable
 from tests.gateway.test_ingest import _twin
 from tests.gateway.test_kill import ROOT, device_of, folder, reopened
-from tests.gateway.test_service import OPERATOR, TOKEN, post, problem
+from tests.gateway.test_service import OPERATOR, TOKEN, post, problem, serving
 
 __all__ = ["folder"]
 
@@ -100,7 +103,10 @@ def test_a_gateway_that_is_behind_says_when_to_come_again(space: Space, device: 
             assert post(client, frames[3]).status_code == 201
 
 
-def test_a_gateway_is_ready_only_while_it_can_do_its_work(space: Space, device: Device, tmp_path: Path) -> None:
+def test_a_gateway_is_ready_only_while_it_can_do_its_work_and_logs_why_it_is_not(
+    space: Space, device: Device, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dataspace.gateway")
     chain = _Unreachable(space.chain)
     own = space.gateway_ledger()
     ledger = Ledger.connect(chain, own.pin.directory, own.account)  # type: ignore[arg-type]
@@ -141,7 +147,15 @@ def test_a_gateway_is_ready_only_while_it_can_do_its_work(space: Space, device: 
                 other.execute(
                     "CREATE TRIGGER stuck BEFORE UPDATE ON gateway_schema BEGIN SELECT RAISE(ABORT, 'x'); END"
                 )
-            assert troubles() == ["database"]
+            assert troubles() == troubles() == ["database"]
+            told = [(one.levelname, one.getMessage()) for one in caplog.records if hasattr(one, "part")]
+            assert [told[0], told[1], *sorted(told[2:4]), *told[4:]] == [
+                ("ERROR", "not ready: chain"),
+                ("ERROR", "not ready: anchoring"),
+                ("INFO", "well again: anchoring"),
+                ("INFO", "well again: chain"),
+                ("ERROR", "not ready: database"),
+            ]
             assert "not ready" in client.get("/").text.lower()
 
 
@@ -210,6 +224,46 @@ def test_the_page_shows_fleet_incidents_and_anchors_in_both_languages(
     assert choose_language(None, "de, fr;q=0.9") == "en"
 
 
+def test_a_device_with_an_incident_in_every_frame_is_one_line_and_hides_no_other(
+    gateway: Gateway, client: httpx.Client, device: Device, space: Space
+) -> None:
+    other = space.enrol()
+    frames = other.frames(3)
+    several(client, frames[0], frames[2])  # a gap, before all that the next device does
+    several(client, *(device.frame(some_rows(at - 90_000, 1)) for at in range(60)))
+    seen = gateway.watch.overview()
+    assert [(one.kind, one.device, one.incidents, one.first, one.last) for one in seen.recent_incidents] == [
+        ("late", device.id, 60, 1, 60),
+        ("gap", other.id, 1, 2, 2),
+    ]
+    page = client.get("/?lang=en").text
+    incidents = page.partition("Incidents of late")[2].partition("Anchors")[0]
+    assert incidents.count("<tr>") == 3
+    assert "<td>60</td><td>1–60</td>" in incidents
+
+
+def test_incidents_of_several_rules_are_several_lines(gateway: Gateway) -> None:
+    def row(number: int, rule: str, sequence: int, batch: int | None) -> IncidentRow:
+        return IncidentRow(
+            kind="implausible",
+            device=bytes(32),
+            sequence=sequence,
+            last=sequence,
+            evidence=bytes(32),
+            rule=rule,
+            recorded_at=number,
+            batch=batch,
+        )
+
+    groups = grouped([row(4, "soc.range", 9, None), row(3, "soc.rate", 5, 1), row(2, "soc.range", 2, 1)])
+    assert [(one.rule, one.incidents, one.first, one.last, one.recorded_at, one.batch) for one in groups] == [
+        ("soc.range", 2, 2, 9, 4, None),
+        ("soc.rate", 1, 5, 5, 3, 1),
+    ]
+    page = status_page("zh", str(gateway.account), replace(gateway.watch.overview(), recent_incidents=groups), {})
+    assert "读数异常 <code>soc.range</code>" in page
+
+
 def test_logs_are_lines_of_json() -> None:
     logger = logging.Logger("dataspace.gateway")
     lines = io.StringIO()
@@ -226,6 +280,30 @@ def test_logs_are_lines_of_json() -> None:
     assert first["time"].endswith("+00:00")
     assert second["error"] == "ChainUnreachableError: away\nfor a while"
     assert "test_operations" in second["trace"]
+
+
+def test_anchoring_goes_on_after_a_fault_that_nobody_foresaw(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, fault = ChainUnreachableError("away"), ZeroDivisionError("unforeseen")
+    faults: list[Exception] = [away, away, fault, fault]
+    enough = threading.Event()
+
+    def anchor_due() -> tuple[()]:
+        if faults:
+            raise faults.pop(0)
+        enough.set()
+        return ()
+
+    monkeypatch.setattr(gateway, "anchor_due", anchor_due)
+    monkeypatch.setattr(gateway, "settings", replace(gateway.settings, anchor_poll_seconds=0.01))
+    with serving(gateway):
+        assert enough.wait(10)
+    told = [record for record in caplog.records if record.name == "dataspace.gateway"]
+    assert [(one.getMessage().partition(";")[0], bool(one.exc_info)) for one in told] == [
+        ("anchoring failed", False),  # a chain that is away is no fault of the program: one line, without its trace
+        ("anchoring broke down", True),
+    ]
 
 
 def test_told_to_stop_a_gateway_keeps_what_it_receipted_and_ends_in_order(folder: Path) -> None:

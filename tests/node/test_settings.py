@@ -48,6 +48,9 @@ def test_environment_overrides_the_file() -> None:
         ('directory = "0x12"', "directory"),
         ('trust_single_endpoint = "perhaps"', "trust_single_endpoint"),
         ("port = ", "dataspace.toml"),
+        ("port = 99999", "port"),
+        ("port = 0", "port"),
+        ('endpoint = "node.example"', "endpoint"),
         ("gateway = 1", "gateway"),
         ("[gateway]\nbatch_frames = [1]", "gateway"),
     ],
@@ -55,6 +58,32 @@ def test_environment_overrides_the_file() -> None:
 def test_wrong_settings_are_named(text: str, named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         Settings.load(text, {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x",
+        "x:8545",
+        "http://",
+        "http://[::1",
+        "http://h:99999",
+        "http://h:0",
+        "http://h:x",
+        "http://a b",
+        "file:///x",
+    ],
+)
+def test_a_chain_endpoint_is_a_url_that_can_be_asked(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"'chain_urls' has a URL .*; give http://HOST:PORT or https://HOST:PORT$"):
+        Settings(chain_urls=("http://127.0.0.1:8545", url))
+
+
+def test_a_refused_url_does_not_show_its_key() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings(chain_urls=("wss://user:secret@h/v3/secret?key=secret",))
+    assert "'wss'" in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 @given(st.text(max_size=60))

@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner, Result
 
+from audit.device_statement import DeviceStatement
 from capsule.box import BoxKey
 from capsule.box_statement import box_key_statement
 from capsule.enrolment import FleetTree
@@ -62,9 +63,12 @@ class Served:
         self.run(name, "org", "join", str(self.folder / "pin.json"))
         return DeviceId.parse(made["device"]), PublicKey(made["suite"], bytes.fromhex(made["public_key"]))
 
+    @property
+    def way(self) -> tuple[str, ...]:
+        return ("--gateway", self.url, "--gateway-account", str(self.gateway.account))
+
     def deliver(self, name: str, *words: str, status: int = 0) -> dict[str, Any]:
-        way = ("--gateway", self.url, "--gateway-account", str(self.gateway.account))
-        return self.run(name, "device", "run", "--csv", str(self.folder / "day.csv"), *way, *words, status=status)
+        return self.run(name, "device", "run", "--csv", str(self.folder / "day.csv"), *self.way, *words, status=status)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,11 @@ def test_a_fleet_s_device_presents_its_paper_and_its_readings_leave_as_a_table(s
     assert (told["frames"], told["rows"]) == (3, ROWS)
     (served.folder / "two" / "paper.json").write_text(papers[1])
     assert served.deliver("two")["frames"] == 3
+    again = served.invoke("two", "device", "run", "--csv", str(served.folder / "day.csv"), *served.way)
+    assert json.loads(again.stdout)["frames"] == 0
+    assert f"all {ROWS} rows of {served.folder / 'day.csv'} were queued before; nothing was added" in again.stderr
+    statement = DeviceStatement.from_json(json.loads((served.folder / "two" / "statement.json").read_text()))
+    assert [one.receipt.sequence for one in statement.receipts] == [3]
     assert served.gateway.status().incidents == 0
 
     served.gateway.anchor_all()
@@ -145,9 +154,43 @@ def test_a_url_that_is_no_gateway_s_is_wrong_usage_and_a_file_without_rows_says_
         way = ("--gateway", url, "--gateway-account", str(served.gateway.account))
         assert "is no URL of a gateway" in served.run("five", "device", "run", *way, status=2)["error"]
     assert not (served.folder / "five" / "device.db").exists()
+    way = ("--gateway", served.url + "/elsewhere", "--gateway-account", str(served.gateway.account))
+    served.new_device("six")
+    told = served.run("six", "device", "run", "--csv", str(served.folder / "day.csv"), *way, status=3)["error"]
+    assert f"no gateway answers at {served.url}/elsewhere (status 404)" in told
     header = served.folder / "header.csv"
     header.write_text("time,P,SOC\n")
     way = ("--gateway", served.url, "--gateway-account", str(served.gateway.account))
     done = served.invoke("five", "device", "run", "--csv", str(header), *way)
     assert (done.exit_code, json.loads(done.stdout)["rows"]) == (0, 0)
     assert "has no rows; nothing of it is queued" in done.stderr
+
+
+def test_a_device_takes_its_next_key_as_soon_as_its_owner_has_it_on_chain(served: Served) -> None:
+    device, key = served.new_device("rotating")
+    devices = served.space.provider.devices
+    devices.enroll(device, key.suite, key.key, STORAGE_STATION.hash)
+    assert served.deliver("rotating")["frames"] == 3
+
+    following = served.run("rotating", "device", "next-key", "--suite", "2")
+    assert following == served.run("rotating", "device", "next-key")  # the owner may have it on chain already
+    assert (following["device"], following["suite"]) == (str(device), 2)
+    assert "waits already" in served.run("rotating", "device", "next-key", "--suite", "1", status=2)["error"]
+    more = served.folder / "more.csv"
+    more.write_text("time,P,SOC\n2023-04-08 00:00:00,1,50\n")
+    assert served.deliver("rotating", "--csv", str(more))["frames"] == 1  # under the key that the chain has
+
+    devices.rotate(device, following["suite"], bytes.fromhex(following["public_key"]), 0, 0)
+    more.write_text("time,P,SOC\n2023-04-08 00:00:10,2,50\n")
+    done = served.invoke("rotating", "device", "run", "--csv", str(more), *served.way)
+    assert (done.exit_code, json.loads(done.stdout)["frames"]) == (0, 1), done.output
+    assert f"device {device} signs with its new key from now on" in done.stderr
+    assert served.run("rotating", "device", "next-key")["public_key"] != following["public_key"]
+
+    more.write_text("time,P,SOC\n2023-04-08 00:00:20,3,50\n")
+    assert served.deliver("rotating", "--csv", str(more))["frames"] == 1
+
+
+def test_only_a_device_s_home_has_a_next_key(served: Served) -> None:
+    served.run("organisation", "org", "init")
+    assert "is no device's home" in served.run("organisation", "device", "next-key", status=2)["error"]

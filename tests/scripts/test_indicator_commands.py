@@ -76,6 +76,13 @@ def test_an_operator_writes_the_hours_as_a_table(served: Served, tmp_path: Path)
     assert len(again.read_text().splitlines()) == 2
 
 
+def test_a_table_makes_no_folder_by_itself(served: Served, tmp_path: Path) -> None:
+    missing = tmp_path / "mistyped"
+    done = served.run("indicators", str(served.device.id), "--out", str(missing / "hours.csv"))
+    assert (done.exit_code, done.stderr.count("there is no folder")) == (2, 1), done.output
+    assert not missing.exists()
+
+
 def test_an_operator_sees_what_was_marked(served: Served) -> None:
     shown = served.run("marks", str(served.device.id))
     assert shown.exit_code == 0, shown.output

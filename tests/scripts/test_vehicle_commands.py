@@ -54,6 +54,23 @@ def test_an_operator_registers_vehicles_and_shows_a_message(home: Path, tmp_path
     assert received_digest(bytes.fromhex(shown["salt"]), out.read_bytes()) == kept.digest
 
 
+def test_a_mistyped_vehicle_is_pointed_out_and_taken_back_its_messages_stay(home: Path, tmp_path: Path) -> None:
+    words = ["gateway", "vehicle", "add", VIN[:16], "--home", str(home), "--json"]
+    added = CliRunner().invoke(build_app("gateway"), words)
+    assert (added.exit_code, "has 16 characters, a VIN has 17" in added.stderr) == (0, True), added.output
+    device = DeviceId.parse(json.loads(added.stdout)["device"])
+    with Vehicles(home / "vehicles.db") as vehicles:
+        kept = vehicles.keep(device, 1, b"message", 5, entropy_of(4))
+    assert run(home, "remove", VIN[:16])["device"] == str(device)
+    assert run(home, "list")["vehicles"] == []
+    with Vehicles(home / "vehicles.db") as vehicles:
+        assert vehicles.find(VIN[:16].encode() + b"\0") is None
+    assert run(home, "message", kept.digest, "--out", tmp_path / "message")["device"] == str(device)
+    run(home, "remove", VIN[:16], status=2)
+    run(home, "remove", "辆", status=2)
+    assert run(home, "add", VIN[:16])["device"] != str(device)
+
+
 def test_wrong_usage_is_one_sentence_and_registers_nothing(home: Path, tmp_path: Path) -> None:
     run(home, "add", VIN)
     run(home, "add", VIN, status=2)
