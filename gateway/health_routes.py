@@ -28,11 +28,13 @@ _PAGE_HEADERS = {
 def add_health_routes(app: FastAPI, gateway: Gateway) -> None:
     """Adds /healthz, /readyz, /metrics, /v1/status and the status page /."""
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def alive() -> Answer:
         """This process answers."""
         return {"status": "ok", "account": str(gateway.account)}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz")
     def ready() -> JSONResponse:
         """Whether frames are taken and anchored: the database takes writes, the chain answers, anchors are in time."""
@@ -58,6 +60,7 @@ def add_health_routes(app: FastAPI, gateway: Gateway) -> None:
             "unanchored_batches": counts.unanchored_batches,
         }
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", response_class=HTMLResponse)
     def page(
         lang: Annotated[str | None, Query(max_length=16)] = None, accept_language: Annotated[str, Header()] = ""

@@ -361,3 +361,9 @@ def test_a_number_that_no_batch_can_have_is_the_caller_s_mistake(client: httpx.C
     for query in ({"limit": "9" * 30}, {"from": "9" * 30}, {"to": "-" + "9" * 400}, {"from": "1e400"}):
         answer = client.get("/v1/marks", params={"device": str(device.id), **query}, headers=OPERATOR)
         assert problem(answer) == (400, "input")
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+def test_a_load_balancer_may_ask_without_a_body(client: httpx.Client, path: str) -> None:
+    asked, seen = client.head(path), client.get(path)
+    assert (asked.status_code, asked.content) == (seen.status_code, b"")
