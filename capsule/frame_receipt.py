@@ -89,7 +89,12 @@ class SignedFrameReceipt:
     @classmethod
     def from_bytes(cls, data: bytes) -> SignedFrameReceipt:
         """Raises FormatError."""
-        fields = Fields.of(decode(data), _SIGNED)
+        return cls.from_json(decode(data))
+
+    @classmethod
+    def from_json(cls, document: Json) -> SignedFrameReceipt:
+        """Raises FormatError."""
+        fields = Fields.of(document, _SIGNED)
         return cls(
             FrameReceipt.from_json(fields.value("receipt")),
             fields.integer("suite", 0, 255),

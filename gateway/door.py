@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 import httpx
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 
+from capsule import canonical
+from capsule.canonical import Json
 from capsule.enrolment import Enrolment
 from capsule.errors import FormatError
 from capsule.frame import MEDIA_TYPE
@@ -23,11 +26,13 @@ from capsule.frame_receipt import SignedFrameReceipt
 from capsule.ids import Address, DeviceId, Digest
 from gateway.broker import NO_SUBSCRIBERS, Broker, Link, frames_topic, options_of, receipts_topic
 from gateway.errors import PeerAnswerError, PeerUnenrolledError, PeerUnreachableError
+from gateway.frame_sequence import SEQUENCE_TYPE
 from gateway.problems import PROBLEM_TYPE
 
 __all__ = ["Answer", "FrameDoor", "FrameStream", "HttpDoor", "MqttDoor"]
 
 _MAX_ANSWER_BYTES: Final = 65_536
+_MAX_REQUEST_BYTES: Final = 4 << 20
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _NO_SUCH_PATH: Final = 404
 _UNENROLLED: Final = "urn:dataspace:problem:unenrolled"
@@ -38,6 +43,8 @@ _MAX_PAUSE_DIGITS: Final = 5
 _FAILED: Final = 0x80
 _HASH_BYTES: Final = 32
 _RECEIPTS_IN_FLIGHT: Final = 1_024
+
+_T = TypeVar("_T")
 
 
 class FrameDoor(Protocol):
@@ -73,7 +80,8 @@ class FrameStream(Protocol):
 
 
 class HttpDoor:
-    """POST {base_url}/v1/frames. The client's own limits on time apply.
+    """POST {base_url}/v1/frames, one frame at a time (`ingest`) or several in one request (`send`, `answers`). The
+    client's own limits on time apply. Not for several threads at once.
 
     With `paper`, a device of a fleet presents it once, where the gateway says that the device is not enrolled. A
     gateway that says when to come again (Retry-After) is waited for, for each frame at most `patience_seconds`.
@@ -93,16 +101,38 @@ class HttpDoor:
         self._paper = paper
         self._patience_seconds = patience_seconds
         self._sleep = sleep
+        self._waiting: deque[tuple[Digest, bytes]] = deque()
 
     def ingest(self, frame: bytes) -> SignedFrameReceipt:
+        return self._enrolled(lambda: self._send(frame))
+
+    def send(self, frame: bytes, name: Digest, gateway: Address | None, seconds: float) -> None:
+        """As `FrameStream.send`: the frame leaves with the next `answers`, to this one gateway."""
+        self._waiting.append((name, frame))
+
+    def answers(self, seconds: float) -> Sequence[Answer]:
+        """As `FrameStream.answers`: what the gateway says of the oldest that wait, as many as one request may hold."""
+        some: list[tuple[Digest, bytes]] = []
+        size = 0
+        while self._waiting and (not some or size + len(self._waiting[0][1]) <= _MAX_REQUEST_BYTES):
+            some.append(self._waiting.popleft())
+            size += len(some[-1][1])
         try:
-            return self._send(frame)
+            return self._enrolled(lambda: self._send_many(some)) if some else ()
+        except BaseException:
+            self._waiting.clear()  # all that has no answer is sent again
+            raise
+
+    def _enrolled(self, send: Callable[[], _T]) -> _T:
+        """Sends, if need be once more after presenting the paper."""
+        try:
+            return send()
         except PeerUnenrolledError:
             if self._paper is None:
                 raise
         self._present(self._paper)
         self._paper = None
-        return self._send(frame)
+        return send()
 
     def _present(self, paper: Enrolment) -> None:
         """Returns once the device's key stands on the final chain."""
@@ -112,19 +142,34 @@ class HttpDoor:
             raise PeerAnswerError(f"the gateway refused this device's paper: {_reason(answer)}")
 
     def _send(self, frame: bytes) -> SignedFrameReceipt:
-        answer = self._post("/v1/frames", frame, MEDIA_TYPE)
+        content = self._frames(frame, MEDIA_TYPE, _MAX_ANSWER_BYTES)
+        try:
+            return SignedFrameReceipt.from_bytes(content)
+        except FormatError as exc:
+            raise PeerAnswerError(f"the gateway's answer is no receipt: {exc}") from exc
+
+    def _send_many(self, frames: Sequence[tuple[Digest, bytes]]) -> Sequence[Answer]:
+        content = self._frames(b"".join(data for _, data in frames), SEQUENCE_TYPE, len(frames) * _MAX_ANSWER_BYTES)
+        try:
+            told = canonical.decode(content)
+        except FormatError as exc:
+            raise PeerAnswerError(f"the gateway's answer is no list of receipts: {exc}") from exc
+        if not isinstance(told, list) or len(told) != len(frames):
+            raise PeerAnswerError(f"the gateway does not answer each of {len(frames)} frames")
+        return [_answer(name, one) for (name, _), one in zip(frames, told, strict=True)]
+
+    def _frames(self, body: bytes, kind: str, most_bytes: int) -> bytes:
+        """What the gateway answers to one frame or several, at most so many bytes."""
+        answer = self._post("/v1/frames", body, kind)
         if answer.status_code == _NO_SUCH_PATH:  # a gateway has the path, so whatever answered is none
             raise PeerAnswerError(f"no gateway answers at {self._url} (status 404); check the gateway's URL")
         if answer.status_code not in (200, 201):
             is_unenrolled = _problem(answer.content[:_MAX_ANSWER_BYTES]).get("type") == _UNENROLLED
-            kind = PeerUnenrolledError if is_unenrolled else PeerAnswerError
-            raise kind(f"the gateway refused the frame: {_reason(answer)}")
-        if len(answer.content) > _MAX_ANSWER_BYTES:
+            error = PeerUnenrolledError if is_unenrolled else PeerAnswerError
+            raise error(f"the gateway refused the frame: {_reason(answer)}")
+        if len(answer.content) > most_bytes:
             raise PeerAnswerError("the gateway's receipt is too long")
-        try:
-            return SignedFrameReceipt.from_bytes(answer.content)
-        except FormatError as exc:
-            raise PeerAnswerError(f"the gateway's answer is no receipt: {exc}") from exc
+        return answer.content
 
     def _post(self, path: str, content: bytes, kind: str, timeout: httpx.Timeout | None = None) -> httpx.Response:
         url, limit = self._url + path, timeout or self._client.timeout
@@ -235,6 +280,21 @@ class MqttDoor:
             self._came.append(Answer(Digest(name), SignedFrameReceipt.from_bytes(bytes(message.payload))))
         except FormatError as exc:
             self._came.append(Answer(Digest(name), None, f"its answer is no receipt: {exc}"))
+
+
+def _answer(name: Digest, told: Json) -> Answer:
+    """One member of a gateway's answer to several frames. Raises PeerUnenrolledError."""
+    if isinstance(told, dict) and "detail" in told:
+        reason = str(told["detail"])[:500]
+        if told.get("type") == _UNENROLLED:
+            raise PeerUnenrolledError(f"the gateway refused the frame: {reason}")
+        if told.get("status") in _TRY_AGAIN:
+            raise PeerUnreachableError(f"the gateway takes nothing now: {reason}")
+        return Answer(name, None, reason or "no reason given")
+    try:
+        return Answer(name, SignedFrameReceipt.from_json(told))
+    except FormatError as exc:
+        return Answer(name, None, f"its answer is no receipt: {exc}")
 
 
 def _pause(answer: httpx.Response) -> int | None:

@@ -43,6 +43,8 @@ from scripts.composition import open_chain, open_home, open_ledger
 
 __all__ = ["app"]
 
+_FRAMES_PER_REQUEST = 256
+
 app = typer.Typer(no_args_is_help=True, help="Devices: key, enrolment, signed readings.")
 add_owner_commands(app)
 add_key_commands(app)
@@ -170,7 +172,8 @@ def run(
             try:
                 if broker is None:
                     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
-                        frames = agent.deliver(HttpDoor(gateway, client, presented, patience_seconds=patience))
+                        http = HttpDoor(gateway, client, presented, patience_seconds=patience)
+                        frames = agent.stream(http, Delivery(window=_FRAMES_PER_REQUEST, give_up_seconds=0))
                 else:
                     with MqttDoor(broker, agent.device) as door:
                         frames = agent.stream(door, Delivery(give_up_seconds=patience))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from capsule.ids import Address, DeviceId
 from capsule.rows import Row
 from capsule.signature import Ed25519Signer
 from gateway.agent import Agent, Submitted
+from gateway.delivery import Delivery
 from gateway.door import HttpDoor
 from gateway.errors import (
     CallerError,
@@ -32,6 +33,7 @@ from gateway.errors import (
 from gateway.gateway import Gateway
 from tests.capsule.frames import START, Device, some_rows
 from tests.gateway.space import Space
+from tests.gateway.test_service import serving
 
 
 @pytest.fixture
@@ -318,3 +320,76 @@ def test_only_their_owner_may_read_the_databases(space: Space, device: Device, t
         os.umask(usual)
     assert {"gateway.db", "gateway.db-wal", "gateway.db-shm", "device.db", "device.db-wal"} <= set(modes)
     assert set(modes.values()) == {0o600}
+
+
+# ------------------------------------------------------------------------------------- several frames in one request
+
+
+class Line(httpx.BaseTransport):
+    """HTTP to a gateway's service; `lost`: of these requests (from 0) the answer is lost on the way back."""
+
+    def __init__(self, service: httpx.Client, lost: Sequence[int] = ()) -> None:
+        self._service = service
+        self._lost = lost
+        self.bodies: list[bytes] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        body = request.read()
+        self.bodies.append(body)
+        kind = {"content-type": request.headers["content-type"]}
+        answer = self._service.post(request.url.path, content=body, headers=kind)
+        if len(self.bodies) - 1 in self._lost:
+            raise httpx.ReadError("lost", request=request)
+        return httpx.Response(answer.status_code, content=answer.content)
+
+
+def test_many_frames_share_a_request_and_each_gets_its_receipt(
+    space: Space, gateway: Gateway, device: Device, tmp_path: Path
+) -> None:
+    with (
+        serving(gateway) as service,
+        httpx.Client(transport=(line := Line(service, lost=[2]))) as client,
+        space.open_agent(tmp_path / "many.db", device, gateway, rows_per_frame=1) as agent,
+    ):
+        agent.submit(some_rows(0, 40))
+        delivery = Delivery(window=16, give_up_seconds=0)
+        with pytest.raises(PeerUnreachableError):
+            agent.stream(HttpDoor("http://gateway", client), delivery)
+        assert (agent.queued, gateway.status().frames) == (37, 7)  # one, two, and four whose answer was lost
+        assert agent.stream(HttpDoor("http://gateway", client), delivery) == 37
+        assert (gateway.status().frames, gateway.status().incidents) == (40, 0)
+        assert [one.receipt.sequence for one in agent.receipts()] == list(range(1, 41))
+        assert len(line.bodies) < 12
+
+
+def test_a_refused_frame_in_a_request_is_named_and_stays_queued(
+    space: Space, gateway: Gateway, device: Device, tmp_path: Path
+) -> None:
+    with space.open_agent(tmp_path / "one.db", device, gateway, rows_per_frame=1) as agent:
+        agent.submit(some_rows(0, 2))
+        agent.deliver(gateway)
+    with (
+        serving(gateway) as service,
+        httpx.Client(transport=Line(service)) as client,
+        space.open_agent(tmp_path / "other.db", device, gateway, rows_per_frame=1) as agent,
+    ):
+        agent.submit(some_rows(7, 2))
+        with pytest.raises(PeerAnswerError, match="refused frame 1: "):
+            agent.stream(HttpDoor("http://gateway", client), Delivery(window=16, give_up_seconds=0))
+        assert (agent.queued, gateway.status().frames) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"[1,2]", b'[{"detail":"no"},{"detail":"no"}]', b"[null]", b"["]
+)
+def test_an_answer_that_is_none_settles_nothing(
+    space: Space, gateway: Gateway, device: Device, tmp_path: Path, content: bytes
+) -> None:
+    with (
+        httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))) as client,
+        space.open_agent(tmp_path / "none.db", device, gateway, rows_per_frame=1) as agent,
+    ):
+        agent.submit(some_rows(0, 2))
+        with pytest.raises(PeerAnswerError):
+            agent.stream(HttpDoor("http://gateway", client), Delivery(window=16, give_up_seconds=0))
+        assert agent.queued == 2
