@@ -115,6 +115,11 @@ _CATALOGUE: Final = {
         "Deal {deal} of version {version} does not keep to the terms: {reason}.",
         "第 {version} 版的第 {deal} 号分配不符合条款：{reason}。",
     ),
+    ("derived-policy-wider", _HIGH, _CHECKED, "6"): (
+        "Version {version} is derived from version {parent_version} of {parent}, whose policy its own goes past in: "
+        "{terms}.",
+        "第 {version} 版派生自 {parent} 的第 {parent_version} 版，其策略超出了后者的策略：{terms}。",
+    ),
     ("measurement-not-allowed", _HIGH, _CHECKED, "3"): (
         "The use names runtime {measurement}, which the policy does not list ({allowed}).",
         "该次使用的运行环境 {measurement} 不在策略所列之内（{allowed}）。",
@@ -231,6 +236,11 @@ _CATALOGUE: Final = {
     ("rebind-without-opening", _HIGH, _CHECKED, "5"): (
         "Version {version} is the capsule of version {earlier} again; too few of its shares were released for that.",
         "第 {version} 版是第 {earlier} 版胶囊的重新绑定，但为此释放的份额不足。",
+    ),
+    ("released-after-shred", _HIGH, _ATTESTED, "5"): (
+        "{holder} stated at {shredded} that its part of deal {deal} is destroyed ({source}), and released it at "
+        "{released}.",
+        "{holder} 于 {shredded} 声明其在分配 {deal} 中的部分已销毁（{source}），却于 {released} 释放了该部分。",
     ),
     ("share-wrong", _HIGH, _CHECKED, "3"): (
         "The share that {holder} released does not open to what was dealt: {reason}.",

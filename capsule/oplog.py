@@ -65,6 +65,10 @@ class Act(StrEnum):
 
     SEAL = "seal"  # a capsule's root
     DEAL = "deal"  # a deal's hash
+    GRANT = "grant"  # a request, as for the next
+    DENIAL = "denial"
+    REVOCATION = "revocation"  # a grant
+    SHRED = "shred"  # a deal's hash
     DECISION = "decision"  # a use, or an opening of a deal
     ORDER = "order"  # an order's hash, as for the next four
     USE = "use"
@@ -78,6 +82,10 @@ DIGESTS: Final[Mapping[Act, tuple[str, ...]]] = MappingProxyType(
     {
         Act.SEAL: ("asset", "deal", "policy"),
         Act.DEAL: ("capsule_root", "terms"),
+        Act.SHRED: ("statement",),
+        Act.GRANT: ("agreement", "terms"),
+        Act.DENIAL: (),
+        Act.REVOCATION: (),
         Act.DECISION: ("deal", "decision"),
         Act.ORDER: ("algorithm", "code", "parameters"),
         Act.USE: ("measurement",),
