@@ -12,7 +12,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["RULES", "Label", "Rule", "Severity"]
+from audit.meanings import access, custody
+from audit.remedies import Accused
+
+__all__ = ["RULES", "Accused", "Label", "Rule", "Severity"]
 
 
 class Severity(StrEnum):
@@ -33,7 +36,11 @@ class Label(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its id, how bad a breach is, what it rests on, its section of the design, and its texts."""
+    """One rule: its id, how bad a breach is, what it rests on, its section of the design, and its texts.
+
+    `text_*` are templates of what a finding says, `means_*` what a breach means, `remedy_*` what to do about it.
+    `evidence` are names that every finding carries.
+    """
 
     id: str
     severity: Severity
@@ -41,6 +48,12 @@ class Rule:
     section: str
     text_en: str
     text_zh: str
+    means_en: str
+    means_zh: str
+    accused: Accused
+    evidence: tuple[str, ...]
+    remedy_en: str
+    remedy_zh: str
 
 
 _CRITICAL, _HIGH, _MEDIUM = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM
@@ -337,6 +350,15 @@ _CATALOGUE: Final = {
     ),
 }
 
+
+_MEANINGS: Final = {**access.MEANINGS, **custody.MEANINGS}
+
+
+def _rule(known: tuple[str, Severity, Label, str], text_en: str, text_zh: str) -> Rule:
+    more = _MEANINGS[known[0]]
+    return Rule(*known, text_en, text_zh, more.en, more.zh, more.accused, more.evidence, more.remedy.en, more.remedy.zh)
+
+
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
-    {known[0]: Rule(*known, *texts) for known, texts in _CATALOGUE.items()}
+    {known[0]: _rule(known, *texts) for known, texts in _CATALOGUE.items()}
 )
