@@ -627,6 +627,31 @@ def relogged(
     return history.change(heads[-1], size=head.size, root=head.root)
 
 
+def rewritten(
+    history: History, space: DataSpace, party: Party, edit: Callable[[int, list[LogEntry]], list[LogEntry]]
+) -> History:
+    """The organisation kept another log from the beginning, and anchored it at the same times."""
+
+    def heads() -> tuple[ev.LogHeadAnchored, ...]:
+        return history.all(ev.LogHeadAnchored, lambda event: event.account == party.account)
+
+    hasher, kept, previous = TreeHasher(), 0, Digest(bytes(32))
+    for number, segment in enumerate(_segments(history, party.account)):
+        entries, first, peaks = tuple(edit(number, list(segment.entries))), hasher.size, hasher.peaks
+        if not entries:
+            history = history.drop(heads()[kept])
+            continue
+        for entry in entries:
+            hasher.append(entry.leaf)
+        head = LogHead(hasher.size, hasher.root())
+        note = sign_head(head, party.account, party.signer, space.operator.domain)
+        told = LogSegment(party.account, first, peaks, entries, note)
+        history = history.serve("log-segment", head.root, canonical.encode(told.to_json()))
+        history = history.change(heads()[kept], size=head.size, root=head.root, previous=previous)
+        kept, previous = kept + 1, head.root
+    return history
+
+
 @plant("log-not-served")
 def _(honest: History, space: DataSpace) -> Planted:
     head = honest.first(ev.LogHeadAnchored)
