@@ -48,7 +48,7 @@ _D = TypeVar("_D", bound=_Digested)
 # Too large to carry along; what matters of a capsule stands in its header, which is kept as an excerpt.
 _NOT_KEPT: Final = frozenset({"capsule"})
 # Nobody must have one: it is there where somebody accuses, shredded, or bundled what it had read.
-_NOT_OWED: Final = frozenset({"opening-accusation", "shred-statement", "capsule-header"})
+_NOT_OWED: Final = frozenset({"opening-accusation", "shred-statement", "capsule-header", "device-statement"})
 
 
 @dataclass(frozen=True, slots=True)
