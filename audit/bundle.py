@@ -14,7 +14,6 @@ own digest only, and the verdict says `unanchored`.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -265,7 +264,7 @@ def _document(fields: Fields) -> tuple[tuple[str, bytes], bytes]:
     text = fields.value("content")
     try:
         content = base64.b64decode(text if isinstance(text, str) else "?", validate=True)
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise FormatError("a document is not base64") from exc
     return (fields.text("kind"), bytes(fields.id("key", Bytes32))), content
 
