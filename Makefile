@@ -3,13 +3,15 @@
 #   make test    runs all tests
 # And one looks for inputs that no test thought of:
 #   make fuzz    fuzzes the parsers for FUZZ_SECONDS
+# And one walks all random honest histories of the audit, of which `make test` walks a part:
+#   make histories
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test dev lint types imports abi fuzz check clean
+.PHONY: demo test dev lint types imports abi findings histories fuzz check clean
 
 demo: $(STAMP)
 	$(BIN)/dataspace demo
@@ -44,12 +46,18 @@ imports: $(STAMP)
 abi: $(STAMP) node_modules
 	$(BIN)/python -m scripts.build_contracts --check
 
+findings: $(STAMP)
+	$(BIN)/python -m scripts.build_findings --check
+
+histories: $(STAMP)
+	DATASPACE_HISTORIES=all $(BIN)/python -m pytest tests/audit/test_random.py
+
 fuzz: $(STAMP)
 	@if [ -n "$$CI" ] || $(BIN)/python -c 'import atheris' 2>/dev/null; then \
 	$(BIN)/python -m tests.fuzz.fuzz_parsers --seconds $(FUZZ_SECONDS); \
 	else echo "atheris has no wheel for this platform: nothing is fuzzed"; fi
 
-check: lint types imports abi test
+check: lint types imports abi findings test
 
 clean:
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache fuzz-findings

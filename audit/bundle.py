@@ -14,7 +14,6 @@ own digest only, and the verdict says `unanchored`.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -37,7 +36,7 @@ from capsule import canonical
 from capsule.canonical import Json
 from capsule.checkpoint import SignedCheckpoint
 from capsule.digest import tagged
-from capsule.document import Fields
+from capsule.document import Fields, hexed
 from capsule.errors import FormatError, InputError
 from capsule.ids import Bytes32, Digest
 from contracts.decode import EventDecoder
@@ -45,12 +44,16 @@ from contracts.errors import ChainIntegrityError
 from contracts.events import SequencedEvent
 from contracts.ledger import Ledger
 
-__all__ = ["KIND", "Contents", "bundle", "read_bundle"]
+__all__ = ["KIND", "MAX_BYTES", "Contents", "bundle", "documents_of", "read_bundle"]
 
 KIND: Final = "dataspace/bundle"
 _VERSION: Final = 1
 _MAX_LOGS: Final = 10_000_000
 _MAX_DOCUMENTS: Final = 1_000_000
+MAX_BYTES: Final = 256 * 1024 * 1024
+# A member of a true bundle has some 70 bytes; a value in memory takes at least as many.
+_BYTES_A_MEMBER: Final = 16
+_MEMBERS: Final = 1_000
 _ALWAYS: Final = ("Directory", "Participants")
 _INVOLVED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -112,21 +115,43 @@ def bundle(
     trail = trail_of(state, entries, about, papers)
     about = trail.subject
     proof = _proof(index, tip, entries, trail, ledger, validators)
-    content: dict[str, Json] = {
+    content = _content(
+        Contents(
+            subject=about,
+            identity=identity,
+            tip=tip,
+            entries=entries,
+            checkpoint=checkpoint,
+            documents={(kind, bytes(key)): data for (kind, key), data in papers.served.items()},
+            proof=None if proof is None else _of(proof, included),
+        )
+    )
+    data = canonical.encode({**content, "digest": str(_digest(content))})
+    if len(data) > MAX_BYTES:
+        raise RequestError(f"the bundle would have {len(data)} bytes, where a check takes at most {MAX_BYTES}")
+    return data
+
+
+def _content(contents: Contents) -> dict[str, Json]:
+    """The one way in which contents are written, but for the digest."""
+    names = sorted(contents.identity.contracts)
+    logs: dict[str, list[Json]] = {name: [] for name in names}
+    for entry in contents.entries:
+        logs[entry.contract].append(log_json(entry))
+    return {
         "kind": KIND,
         "version": _VERSION,
-        "subject": {"kind": about.kind, "id": about.id},
-        "ledger": identity_json(identity),
-        "tip": tip_json(tip),
-        "checkpoint": None if checkpoint is None else checkpoint.to_json(),
-        "logs": {name: [log_json(entry) for entry in entries if entry.contract == name] for name in sorted(included)},
-        "proof": None if proof is None else proof_json(_of(proof, included)),
+        "subject": {"kind": contents.subject.kind, "id": contents.subject.id},
+        "ledger": identity_json(contents.identity),
+        "tip": tip_json(contents.tip),
+        "checkpoint": None if contents.checkpoint is None else contents.checkpoint.to_json(),
+        "logs": logs,
+        "proof": None if contents.proof is None else proof_json(contents.proof),
         "documents": [
-            {"kind": kind, "key": str(key), "content": base64.b64encode(data).decode()}
-            for (kind, key), data in sorted(papers.served.items())
+            {"kind": kind, "key": hexed(key), "content": base64.b64encode(data).decode()}
+            for (kind, key), data in sorted(contents.documents.items())
         ],
     }
-    return canonical.encode({**content, "digest": str(_digest(content))})
 
 
 def _end(index: Index, checkpoint: SignedCheckpoint | None) -> Tip:
@@ -175,7 +200,8 @@ def _digest(content: Mapping[str, Json]) -> Digest:
 
 
 def read_bundle(data: bytes) -> Contents:
-    """Reads a bundle whose own digest holds. Raises BundleError."""
+    """Reads a bundle whose own digest holds, and that holds nothing but what is read. Raises BundleError."""
+    _check_size(data)
     try:
         document = canonical.decode(data)
         fields = Fields.of(document, KIND, _VERSION)
@@ -190,7 +216,7 @@ def read_bundle(data: bytes) -> Contents:
         if identity.genesis_hash is not None:
             raise BundleError("the bundle names a block 0, which nothing in it can show")
         checkpoint, proof = fields.value("checkpoint"), fields.value("proof")
-        return Contents(
+        contents = Contents(
             subject=subject(about.text("kind"), about.text("id")),
             identity=identity,
             tip=tip_from_json(fields.value("tip")),
@@ -199,8 +225,20 @@ def read_bundle(data: bytes) -> Contents:
             documents=MappingProxyType(dict(fields.objects("documents", _MAX_DOCUMENTS, _document))),
             proof=None if proof is None else proof_from_json(proof, identity.contracts),
         )
+        # What nobody reads, stands twice or stands elsewhere would be evidence that nobody checked.
+        if canonical.encode({**_content(contents), "digest": str(stated)}) != data:
+            raise BundleError("the bundle holds more than is read of it, or holds it in another order")
+        return contents
     except (FormatError, InputError, ChainIntegrityError, RequestError) as exc:
         raise BundleError(f"the bundle does not read: {exc}") from exc
+
+
+def _check_size(data: bytes) -> None:
+    """Before anything is read: few bytes could stand for much memory."""
+    if len(data) > MAX_BYTES:
+        raise BundleError(f"the bundle has more than {MAX_BYTES} bytes; a check takes no larger one")
+    if data.count(b",") > _MEMBERS + len(data) // _BYTES_A_MEMBER:
+        raise BundleError("the bundle is none: it is made of more, and smaller, members than evidence has")
 
 
 def _entries(logs: Fields, identity: Identity) -> tuple[Entry, ...]:
@@ -226,7 +264,7 @@ def _document(fields: Fields) -> tuple[tuple[str, bytes], bytes]:
     text = fields.value("content")
     try:
         content = base64.b64decode(text if isinstance(text, str) else "?", validate=True)
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise FormatError("a document is not base64") from exc
     return (fields.text("kind"), bytes(fields.id("key", Bytes32))), content
 

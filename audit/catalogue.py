@@ -12,7 +12,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["RULES", "Label", "Rule", "Severity"]
+from audit.meanings import access, custody
+from audit.remedies import Accused
+
+__all__ = ["RULES", "Accused", "Label", "Rule", "Severity"]
 
 
 class Severity(StrEnum):
@@ -33,7 +36,11 @@ class Label(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its id, how bad a breach is, what it rests on, its section of the design, and its texts."""
+    """One rule: its id, how bad a breach is, what it rests on, its section of the design, and its texts.
+
+    `text_*` are templates of what a finding says, `means_*` what a breach means, `remedy_*` what to do about it.
+    `evidence` are names that every finding carries.
+    """
 
     id: str
     severity: Severity
@@ -41,6 +48,12 @@ class Rule:
     section: str
     text_en: str
     text_zh: str
+    means_en: str
+    means_zh: str
+    accused: Accused
+    evidence: tuple[str, ...]
+    remedy_en: str
+    remedy_zh: str
 
 
 _CRITICAL, _HIGH, _MEDIUM = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM
@@ -114,6 +127,11 @@ _CATALOGUE: Final = {
     ("deal-outside-terms", _HIGH, _PROVEN, "3"): (
         "Deal {deal} of version {version} does not keep to the terms: {reason}.",
         "第 {version} 版的第 {deal} 号分配不符合条款：{reason}。",
+    ),
+    ("derived-policy-wider", _HIGH, _CHECKED, "6"): (
+        "Version {version} is derived from version {parent_version} of {parent}, whose policy its own goes past in: "
+        "{terms}.",
+        "第 {version} 版派生自 {parent} 的第 {parent_version} 版，其策略超出了后者的策略：{terms}。",
     ),
     ("measurement-not-allowed", _HIGH, _CHECKED, "3"): (
         "The use names runtime {measurement}, which the policy does not list ({allowed}).",
@@ -232,6 +250,11 @@ _CATALOGUE: Final = {
         "Version {version} is the capsule of version {earlier} again; too few of its shares were released for that.",
         "第 {version} 版是第 {earlier} 版胶囊的重新绑定，但为此释放的份额不足。",
     ),
+    ("released-after-shred", _HIGH, _ATTESTED, "5"): (
+        "{holder} stated at {shredded} that its part of deal {deal} is destroyed ({source}), and released it at "
+        "{released}.",
+        "{holder} 于 {shredded} 声明其在分配 {deal} 中的部分已销毁（{source}），却于 {released} 释放了该部分。",
+    ),
     ("share-wrong", _HIGH, _CHECKED, "3"): (
         "The share that {holder} released does not open to what was dealt: {reason}.",
         "{holder} 释放的份额与分配承诺不符：{reason}。",
@@ -327,6 +350,15 @@ _CATALOGUE: Final = {
     ),
 }
 
+
+_MEANINGS: Final = {**access.MEANINGS, **custody.MEANINGS}
+
+
+def _rule(known: tuple[str, Severity, Label, str], text_en: str, text_zh: str) -> Rule:
+    more = _MEANINGS[known[0]]
+    return Rule(*known, text_en, text_zh, more.en, more.zh, more.accused, more.evidence, more.remedy.en, more.remedy.zh)
+
+
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
-    {known[0]: Rule(*known, *texts) for known, texts in _CATALOGUE.items()}
+    {known[0]: _rule(known, *texts) for known, texts in _CATALOGUE.items()}
 )

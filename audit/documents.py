@@ -38,11 +38,15 @@ _KIND: Final = re.compile(r"[a-z][a-z-]{0,31}")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One document: its kind, its name on chain, and who must serve it, the most answerable first."""
+    """One document: its kind, its name on chain, and who must serve it, the most answerable first.
+
+    `served_as`: the name at the owner's endpoint, where several owners have one of their own under the same name.
+    """
 
     kind: str
     key: Bytes32
     owners: tuple[Address, ...]
+    served_as: Bytes32 | None = None
 
 
 class Documents(Protocol):
@@ -127,7 +131,8 @@ class HttpDocuments:
         """Raises DocumentError, retryable, when the network is not there."""
         if _KIND.fullmatch(reference.kind) is None:
             return None
-        path, limit = f"/v1/documents/{reference.kind}/{reference.key}", self._limits.max_bytes
+        name = reference.key if reference.served_as is None else reference.served_as
+        path, limit = f"/v1/documents/{reference.kind}/{name}", self._limits.max_bytes
         if reference.kind == "capsule":
             path, limit = f"/v1/capsules/{reference.key}", self._limits.max_capsule_bytes
         for owner in reference.owners:

@@ -64,8 +64,14 @@ class Finding:
 
 
 def found(rule: str, subject: Subject, accused: Address | None = None, /, **evidence: object) -> Finding:
-    """A finding of a rule. `evidence` fills the rule's texts and stays with the finding, in the order given."""
+    """A finding of a rule. `evidence` fills the rule's texts and stays with the finding, in the order given.
+
+    Raises KeyError where the rule names evidence that is not given.
+    """
     breach = RULES[rule]
+    missing = [name for name in breach.evidence if name not in evidence]
+    if missing:
+        raise KeyError(f"a finding of {rule} names {', '.join(missing)}")
     values = {name: str(value) for name, value in evidence.items()}
     return Finding(
         rule=rule,

@@ -317,7 +317,7 @@ class _Folding:
     def denied(self, event: ev.AccessDenied, place: Place) -> None:
         request = self._known(self._requests, event.request, "request", event, place)
         if request is not None:
-            self._requests[request.id] = replace(request, denied=place)
+            self._requests[request.id] = replace(request, denied=place, denial=event.reason)
 
     def revoked(self, event: ev.AccessRevoked, place: Place) -> None:
         grant = self._known(self._grants, event.grant, "grant", event, place)

@@ -25,12 +25,14 @@ from capsule.deal import Deal
 from capsule.decision import SignedDecision
 from capsule.digest import document_digest
 from capsule.errors import CapsuleError, VerificationError
+from capsule.excerpt import Excerpt, excerpt_of, verify_excerpt
 from capsule.header import Header
 from capsule.ids import Address, Bytes32, Digest
 from capsule.opening import verify as verify_capsule
 from capsule.oplog import EMPTY_HEAD, LogEntry, LogSegment, verify_head, verify_segment
 from capsule.oplog import LogHead as Head
 from capsule.receipt import SignedReceipt
+from capsule.shred import SignedShred, shred_name, verify_shred
 from capsule.signature import PublicKey
 
 __all__ = ["Absent", "Odd", "Papers", "Patience", "Policy", "Segment"]
@@ -43,10 +45,10 @@ class _Digested(Protocol):
 
 _T = TypeVar("_T")
 _D = TypeVar("_D", bound=_Digested)
-# Too large to carry along; what matters of a capsule stands in its header.
+# Too large to carry along; what matters of a capsule stands in its header, which is kept as an excerpt.
 _NOT_KEPT: Final = frozenset({"capsule"})
-# Nobody must have one: it is there where somebody accuses.
-_NOT_OWED: Final = frozenset({"opening-accusation"})
+# Nobody must have one: it is there where somebody accuses, shredded, or bundled what it had read.
+_NOT_OWED: Final = frozenset({"opening-accusation", "shred-statement", "capsule-header", "device-statement"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +100,14 @@ class Papers:
         self._documents = documents
         self._contents: dict[tuple[str, Bytes32], bytes | None] = {}
         self._read: dict[tuple[str, Bytes32, object], object] = {}
+        self._excerpts: dict[tuple[str, Bytes32], bytes] = {}
 
     @property
     def served(self) -> Mapping[tuple[str, Bytes32], bytes]:
-        """What was asked for, served, and what it says it is; by kind and name, capsule files left out."""
+        """What was asked for, served, and what it says it is; by kind and name, of capsule files their headers."""
         right = {(kind, key) for (kind, key, _), paper in self._read.items() if not isinstance(paper, Absent | Odd)}
         contents = {name: content for name, content in self._contents.items() if content is not None and name in right}
-        return MappingProxyType(contents)
+        return MappingProxyType({**self._excerpts, **contents})
 
     @property
     def absent(self) -> int:
@@ -178,18 +181,56 @@ class Papers:
         )
 
     def capsule(self, asset: Asset, version: Version) -> Header | Absent | Odd:
+        """The header of a version's capsule: from the whole file, or from an excerpt where nobody serves the file."""
         domain = self._state.identity.domain
 
         def read(data: bytes) -> Header:
-            header = verify_capsule(io.BytesIO(data), root=version.capsule_root, domain=domain).header
-            if len(data) != version.capsule_size:
-                raise VerificationError(f"it has {len(data)} bytes, published are {version.capsule_size}")
+            verified = verify_capsule(io.BytesIO(data), root=version.capsule_root, domain=domain)
+            excerpt = excerpt_of(data, verified.leaves)
+            header = published(excerpt)
+            self._excerpts["capsule-header", version.capsule_root] = canonical.encode(excerpt.to_json())
+            return header
+
+        def published(excerpt: Excerpt) -> Header:
+            header, size = excerpt.header, excerpt.layout.size
+            if size != version.capsule_size:
+                raise VerificationError(f"it has {size} bytes, published are {version.capsule_size}")
             told = (header.asset, header.policy_hash, header.provider)
             if told != (asset.id, version.policy_hash, asset.provider):
                 raise VerificationError("its header names another asset, policy or provider")
             return header
 
-        return self._paper(self.capsule_reference(asset, version), read, (asset.id, version.number))
+        against = (asset.id, version.number)
+        whole = self._paper(self.capsule_reference(asset, version), read, against)
+        if not isinstance(whole, Absent):
+            return whole
+        return self._paper(
+            Reference("capsule-header", version.capsule_root, (asset.provider,)),
+            lambda data: published(verify_excerpt(Excerpt.from_json(_json(data)), version.capsule_root)),
+            against,
+        )
+
+    def shred(self, deal: LedgerDeal, holder: Address) -> SignedShred | Absent | Odd:
+        """A holder's statement that it destroyed its part of a deal, under the signing key that it has now.
+
+        Nothing on chain fixes when it was signed, so that a key which was replaced since counts for nothing (DESIGN 3).
+        """
+
+        def read(data: bytes) -> SignedShred:
+            signed = SignedShred.from_json(_json(data))
+            who = self._state.participants.get(holder)
+            if who is None or not who.keys:
+                raise VerificationError("its holder had no signing key")
+            key, stated = who.keys[-1], signed.statement
+            verify_shred(signed, PublicKey(key.suite, key.signing_key), self._state.identity.domain)
+            if key.distrusted_from and stated.time >= key.distrusted_from:
+                raise VerificationError("its holder's key is distrusted by then")
+            if (stated.deal, stated.holder) != (deal.hash, holder):
+                raise VerificationError("it is of another deal or holder")
+            return signed
+
+        name = shred_name(deal.hash, holder)
+        return self._paper(Reference("shred-statement", name, (holder,), served_as=deal.hash), read)
 
     def statement(self, device: Device) -> DeviceStatement | Absent | Odd:
         def read(data: bytes) -> DeviceStatement:

@@ -198,7 +198,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A buyer asks. `denied` is the place of the provider's no."""
+    """A buyer asks. `denied` is the place of the provider's no, `denial` its reason."""
 
     id: RequestId
     asset: AssetId
@@ -210,6 +210,7 @@ class Request:
     agreement_hash: Digest
     place: Place
     denied: Place | None = None
+    denial: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from capsule.canonical import Json
 from capsule.digest import Domain, document_digest
 from capsule.document import Fields, hexed, no_unknown, read_as
-from capsule.errors import InputError, VerificationError
+from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import Address, Digest
 from capsule.signature import PublicKey, Signer
 
@@ -131,10 +131,10 @@ class SignedCheckpoint:
     @classmethod
     def from_json(cls, document: Json) -> SignedCheckpoint:
         fields = Fields.of(document, _SIGNED)
-        return cls(
-            Checkpoint.from_json(fields.value("checkpoint")),
-            fields.objects("signatures", MAX_SIGNATURES, _signature),
-        )
+        signatures = fields.objects("signatures", MAX_SIGNATURES, _signature)
+        if len({one.account for one in signatures}) != len(signatures):
+            raise FormatError(f"{_SIGNED}: an account's signature is there twice")
+        return cls(Checkpoint.from_json(fields.value("checkpoint")), signatures)
 
 
 def _signature(fields: Fields) -> CheckpointSignature:

@@ -65,6 +65,10 @@ class Act(StrEnum):
 
     SEAL = "seal"  # a capsule's root
     DEAL = "deal"  # a deal's hash
+    GRANT = "grant"  # a request, as for the next
+    DENIAL = "denial"
+    REVOCATION = "revocation"  # a grant
+    SHRED = "shred"  # a deal's hash
     DECISION = "decision"  # a use, or an opening of a deal
     ORDER = "order"  # an order's hash, as for the next four
     USE = "use"
@@ -78,6 +82,10 @@ DIGESTS: Final[Mapping[Act, tuple[str, ...]]] = MappingProxyType(
     {
         Act.SEAL: ("asset", "deal", "policy"),
         Act.DEAL: ("capsule_root", "terms"),
+        Act.SHRED: ("statement",),
+        Act.GRANT: ("agreement", "terms"),
+        Act.DENIAL: (),
+        Act.REVOCATION: (),
         Act.DECISION: ("deal", "decision"),
         Act.ORDER: ("algorithm", "code", "parameters"),
         Act.USE: ("measurement",),
@@ -294,13 +302,18 @@ def _split(note: str) -> tuple[str, Sequence[tuple[str, bytes]]]:
     signatures = []
     for line in lines[:-1]:
         parts = line.split(" ")
-        if len(parts) != 3 or parts[0] != "\u2014" or not parts[1] or "+" in parts[1]:
+        if len(parts) != 3 or parts[0] != "\u2014" or not _is_name(parts[1]):
             raise FormatError("a note's signature line is a dash, a name and a signature")
         signature = _base64(parts[2])
         if len(signature) <= _KEY_ID_BYTES:
             raise FormatError("a note's signature has no bytes behind its key id")
         signatures.append((parts[1], signature))
     return text + "\n", signatures
+
+
+def _is_name(text: str) -> bool:
+    """As C2SP signed-note has it: not empty, without a plus and without any space of Unicode."""
+    return bool(text) and "+" not in text and not any(letter.isspace() for letter in text)
 
 
 def _base64(text: str) -> bytes:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from capsule.canonical import Json
-from capsule.digest import Domain, document_digest
+from capsule.digest import Domain, document_digest, tagged
 from capsule.document import Fields, hexed, no_unknown, read_as
 from capsule.errors import InputError
 from capsule.ids import Address, Digest
 from capsule.key import MAX_CUSTODIANS
 from capsule.signature import PublicKey, Signer
 
-__all__ = ["KIND", "SALT_SIZE", "ShredStatement", "SignedShred", "sign_shred", "verify_shred"]
+__all__ = ["KIND", "SALT_SIZE", "ShredStatement", "SignedShred", "shred_name", "sign_shred", "verify_shred"]
 
 KIND: Final = "dataspace/shred-statement"
 SALT_SIZE: Final = 32
@@ -98,6 +98,11 @@ class SignedShred:
             fields.integer("suite", 0, 255),
             fields.raw("signature", limit=256),
         )
+
+
+def shred_name(deal: Digest, holder: Address) -> Digest:
+    """The name of a holder's statement among those of all holders of a deal; each serves its own under the deal."""
+    return tagged("shred-name", bytes(deal) + bytes(holder))
 
 
 def sign_shred(statement: ShredStatement, signer: Signer, domain: Domain) -> SignedShred:

@@ -21,6 +21,7 @@ from rlp.exceptions import RLPException
 from capsule.errors import InputError
 from capsule.ids import Address, Digest
 from contracts.errors import ChainIntegrityError
+from contracts.nesting import read_nested
 
 __all__ = [
     "QBFT_MIX_HASH",
@@ -41,6 +42,8 @@ _LEAST_FIELDS: Final = 15
 _EXTRA: Final = 12
 _MIX_HASH: Final = 13
 _MAX_VALIDATORS: Final = 1_000
+_HEADER_DEPTH: Final = 1
+_EXTRA_DEPTH: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ def follow_seals(steps: Iterable[Header], trusted: frozenset[Address]) -> tuple[
 
 def _fields(encoded: bytes) -> list[Any]:
     try:
-        fields = rlp.decode(encoded)
+        fields = read_nested(encoded, _HEADER_DEPTH)
     except (RLPException, RecursionError) as error:
         raise ChainIntegrityError("a header is not RLP") from error
     if not isinstance(fields, list) or len(fields) < _LEAST_FIELDS or not all(isinstance(one, bytes) for one in fields):
@@ -188,7 +191,7 @@ def _hash(fields: list[Any]) -> Digest:
 
 def _extra(encoded: bytes) -> Extra:
     try:
-        vanity, validators, vote, number, seals = rlp.decode(encoded)
+        vanity, validators, vote, number, seals = read_nested(encoded, _EXTRA_DEPTH)
         if len(validators) > _MAX_VALIDATORS or len(seals) > _MAX_VALIDATORS:
             raise ChainIntegrityError(f"a header names more than {_MAX_VALIDATORS} validators or seals")
         extra = Extra(

@@ -18,6 +18,7 @@ from trie.hexary import HexaryTrie
 from capsule.ids import Address, Digest
 from contracts.chain import RawLog, StorageProof, TxReceipt
 from contracts.errors import ChainIntegrityError
+from contracts.nesting import read_nested
 
 __all__ = [
     "encode_receipt",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 _TRIE: Final[Any] = HexaryTrie
+# A node may hold nodes of less than 32 bytes; a receipt holds logs, which hold topics.
+_NODE_DEPTH: Final = 16
+_RECEIPT_DEPTH: Final = 4
 
 
 def verify_storage(proof: StorageProof, state_root: Digest) -> tuple[bytes, ...]:
@@ -59,6 +63,8 @@ def path_nodes(root: Digest, key: bytes, nodes: Sequence[bytes]) -> tuple[bytes,
     """Those of `nodes` that lead from the root towards a key, in order. Raises ChainIntegrityError."""
     trie: Any = HexaryTrie({keccak(node): node for node in nodes}, root)
     try:
+        for node in nodes:
+            read_nested(node, _NODE_DEPTH)
         return tuple(rlp.encode(node) for node in trie.get_proof(key))
     except (
         MissingTraversalNode,
@@ -99,7 +105,7 @@ def verify_receipt(
     """Address, topics and data of each log of the receipt `encoded`, proven to be number `index` under the root."""
     _verify(receipts_root, rlp.encode(index), nodes, encoded, f"receipt {index}")
     try:
-        _, _, _, logs = rlp.decode(encoded if encoded[:1] >= b"\xc0" else encoded[1:])
+        _, _, _, logs = read_nested(encoded if encoded[:1] >= b"\xc0" else encoded[1:], _RECEIPT_DEPTH)
         return tuple((Address(address), tuple(topics), data) for address, topics, data in logs)
     except (RLPException, ValueError, TypeError, RecursionError) as error:
         raise ChainIntegrityError(f"receipt {index} is not a receipt") from error
@@ -118,7 +124,7 @@ def log_content(log: RawLog) -> tuple[Address, tuple[bytes, ...], bytes]:
 
 def _verify(root: Digest, key: bytes, nodes: Sequence[bytes], expected: bytes, subject: str) -> None:
     try:
-        found = _TRIE.get_from_proof(root, key, tuple(rlp.decode(node) for node in nodes))
+        found = _TRIE.get_from_proof(root, key, tuple(read_nested(node, _NODE_DEPTH) for node in nodes))
     except (
         BadTrieProof,
         MissingTraversalNode,

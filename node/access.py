@@ -6,6 +6,7 @@ from capsule.agreement import Agreement
 from capsule.algorithm import Algorithm
 from capsule.errors import CapsuleError
 from capsule.ids import Address, AssetId, Digest, GrantId, RequestId
+from capsule.oplog import Act, LogEntry
 from capsule.terms import Terms
 from contracts.events import AccessDenied, AccessGranted, AccessRequested, AccessRevoked
 from contracts.structs import Pin
@@ -138,6 +139,7 @@ class Access:
     def grant(self, request: RequestId, narrowing: Narrowing) -> Granted:
         """Provider: grants a final request after reading the agreement that its buyer proposed.
 
+        Logged before it is sent, as denials and revocations are: what the contract refuses stays in the log as tried.
         Raises PeerAnswerError when the agreement is not what was requested.
         """
         context = self._context
@@ -145,20 +147,25 @@ class Access:
         requested = context.view.request(request)
         published = context.view.version(requested.asset, requested.pin.version)
         agreement = self._agreement(requested)
-        context.store.put_document("agreement", agreement.hash, agreement.to_json())
-        transaction = context.ledger.access.grant(
-            request, requested.purpose, agreement.hash, published.terms, narrowing.apply(published.terms)
+        narrowed = narrowing.apply(published.terms)
+        digests = {"agreement": agreement.hash, "terms": narrowed.hash}
+        context.store.save(
+            context.store.document_row("agreement", agreement.hash, agreement.to_json()),
+            log=[LogEntry(Act.GRANT, context.clock(), request, digests)],
         )
+        transaction = context.ledger.access.grant(request, requested.purpose, agreement.hash, published.terms, narrowed)
         granted = transaction.event(AccessGranted)
         return Granted(granted.grant, granted.not_after, transaction.hash)
 
     def deny(self, request: RequestId, reason: int) -> Denial:
         """Provider: denies a pending request."""
+        self._context.store.save(log=[LogEntry(Act.DENIAL, self._context.clock(), request, {}, str(reason))])
         transaction = self._context.ledger.access.deny(request, reason)
         return Denial(transaction.event(AccessDenied).request, reason, transaction.hash)
 
     def revoke(self, grant: GrantId, reason: int) -> Denial:
         """Provider: revokes a grant; no use opens and no share is released under it from then on."""
+        self._context.store.save(log=[LogEntry(Act.REVOCATION, self._context.clock(), grant, {}, str(reason))])
         transaction = self._context.ledger.access.revoke(grant, reason)
         return Denial(transaction.event(AccessRevoked).grant, reason, transaction.hash)
 

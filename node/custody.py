@@ -15,6 +15,7 @@ from capsule.deal import Deal
 from capsule.decision import RefusalReason
 from capsule.errors import CapsuleError
 from capsule.ids import AssetId, Digest
+from capsule.oplog import Act, LogEntry
 from capsule.policy.compiler import compile_policy
 from capsule.policy.explain import AccessFacts, Outcome, explain
 from capsule.policy.vocabulary import Label
@@ -193,7 +194,8 @@ class Custody:
         if offering is not None:
             offering.shares = canonical.encode([])
             rows.append(offering)
-        context.store.save(*rows)
+        logged = LogEntry(Act.SHRED, statement.time, deal, {"statement": statement.hash})
+        context.store.save(*rows, log=[logged])
         context.store.settle()
         return signed
 

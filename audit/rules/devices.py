@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Final
 
 from audit.device_statement import DeviceStatement
@@ -183,7 +184,7 @@ def _verified(state: State, signed: SignedFrameReceipt) -> FrameReceipt | None:
     """
     who = state.participants.get(signed.receipt.gateway)
     every = () if who is None else who.keys
-    for keys, following in zip(every, (*every[1:], None), strict=True):
+    for keys, following in zip_longest(every, every[1:]):
         received = signed.receipt.received_at
         if following is not None and received > following.since.time:
             continue

@@ -9,6 +9,7 @@ import httpx
 import typer
 
 from audit.auditor import Auditor
+from audit.bundle import MAX_BYTES as MAX_BUNDLE_BYTES
 from audit.bundle import bundle as build_bundle
 from audit.checkpoints import build_checkpoint, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
@@ -221,7 +222,9 @@ def check(
 ) -> None:
     """Verify a bundle with no network. Exit status 1 for findings, 3 when the bundle does not hold."""
     with told():
-        verdict = check_bundle(file.read_bytes(), Trust.from_bytes(trust.read_bytes()) if trust else None)
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BUNDLE_BYTES + 1)
+        verdict = check_bundle(content, Trust.from_bytes(trust.read_bytes()) if trust else None)
 
         def lines() -> None:
             for line in verdict.lines():

@@ -111,11 +111,11 @@ def _assets_and_uses(space: DataSpace) -> None:
     space.regulator.ledger.access.expire_use(expiring.id)
     # A request is denied; a grant is revoked while a use of it is open.
     asked, _, _ = space.request(first)
-    space.provider.ledger.access.deny(asked.request, 3)
+    space.deny(asked.request, 3)
     revoked = space.grant(first)
     (caught,) = space.open(revoked)
     space.release(caught, 3)
-    space.provider.ledger.access.revoke(revoked.id, 7)
+    space.revoke(revoked, 7)
     space.refuse(caught, 0, 1, 2)
     space.fail(caught, 1)
     # Keys and roles change; somebody is away for a while.
@@ -140,6 +140,8 @@ def _assets_and_uses(space: DataSpace) -> None:
     space.refuse(old, 0, 1, 2, 3)
     space.fail(old, 1)
     renewed = space.redeal(first)
+    for index in range(4):
+        space.shred(first, index)
     again = space.grant(renewed)
     (use,) = space.open(again)
     space.release(use, 0, 2, 3)
@@ -147,6 +149,9 @@ def _assets_and_uses(space: DataSpace) -> None:
     (ending,) = space.open(again)
     space.refuse(ending, 1, 2, 3, 0)
     space.fail(ending, 1)
+    # Data derived from two assets, under a policy within both of theirs.
+    parents = (first.pin.capsule_root, second.pin.capsule_root)
+    space.offer(space.register(), parents=parents, uses_per_grant=1, rows_per_buyer=500, automatic_grant=False)
     retired = space.register()
     space.provider.ledger.assets.retire(retired, "wrong metadata")
     space.operator.access.pause()

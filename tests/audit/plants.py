@@ -23,6 +23,7 @@ from capsule.frame_receipt import FrameReceipt, sign_frame_receipt
 from capsule.ids import Address, DeviceId, Digest, GrantId, RequestId, UseId
 from capsule.oplog import Act, LogEntry, LogHead, LogSegment, sign_head
 from capsule.receipt import SignedReceipt, sign_receipt
+from capsule.shred import ShredStatement, shred_name, sign_shred
 from capsule.tree import TreeHasher, leaf_hash, root
 from contracts import events as ev
 from tests.sim.dataspace import DataSpace, Party
@@ -209,6 +210,27 @@ def _(honest: History, space: DataSpace) -> Planted:
     return Planted(history.change(requested, agreement_hash=agreement.hash))
 
 
+@plant("derived-policy-wider")
+def _(honest: History, space: DataSpace) -> Planted:
+    """A capsule derived from the first one, under a policy that lets more uses through."""
+    event, parent = _only_published(honest), honest.first(ev.CapsulePublished)
+    sealed, compiled, _ = space.seal(
+        event.asset, threshold=2, provider_share=True, parents=(parent.capsule_root,), uses_per_grant=9
+    )
+    history = honest
+    for kind, key in (("capsule", sealed.root), ("policy", compiled.policy_hash)):
+        history = history.serve(kind, key, space.documents[kind, bytes(key)])
+    changed = history.change(
+        event,
+        capsule_root=sealed.root,
+        capsule_size=sealed.size,
+        policy_hash=compiled.policy_hash,
+        terms_hash=compiled.terms.hash,
+        terms=compiled.terms,
+    )
+    return Planted(changed)
+
+
 # Uses and orders
 
 
@@ -349,6 +371,23 @@ def _(honest: History, space: DataSpace) -> Planted:
     revoked = honest.first(ev.AccessRevoked)
     opened = honest.first(ev.UseOpened, lambda event: event.grant == revoked.grant)
     return Planted(honest.move(_released(honest, opened, 3), after=revoked))
+
+
+@plant("released-after-shred")
+def _(honest: History, space: DataSpace) -> Planted:
+    """A custodian states that its share is gone, and releases it an hour later."""
+    opened = _completed(honest)
+    released = _released(honest, opened, 3)
+    statement = ShredStatement(
+        deal=opened.pin.deal_hash,
+        holder=released.holder,
+        index=3,
+        time=honest.time_of(released) - 3600,
+        salt=bytes(32),
+    )
+    signed = sign_shred(statement, space.custodians[2].signer, space.operator.domain)
+    name = shred_name(opened.pin.deal_hash, released.holder)
+    return Planted(honest.serve("shred-statement", name, canonical.encode(signed.to_json())))
 
 
 @plant("completed-without-releases")
@@ -586,6 +625,31 @@ def relogged(
     segment = replace(segments[-1], entries=entries, note=note)
     history = history.serve("log-segment", head.root, canonical.encode(segment.to_json()))
     return history.change(heads[-1], size=head.size, root=head.root)
+
+
+def rewritten(
+    history: History, space: DataSpace, party: Party, edit: Callable[[int, list[LogEntry]], list[LogEntry]]
+) -> History:
+    """The organisation kept another log from the beginning, and anchored it at the same times."""
+
+    def heads() -> tuple[ev.LogHeadAnchored, ...]:
+        return history.all(ev.LogHeadAnchored, lambda event: event.account == party.account)
+
+    hasher, kept, previous = TreeHasher(), 0, Digest(bytes(32))
+    for number, segment in enumerate(_segments(history, party.account)):
+        entries, first, peaks = tuple(edit(number, list(segment.entries))), hasher.size, hasher.peaks
+        if not entries:
+            history = history.drop(heads()[kept])
+            continue
+        for entry in entries:
+            hasher.append(entry.leaf)
+        head = LogHead(hasher.size, hasher.root())
+        note = sign_head(head, party.account, party.signer, space.operator.domain)
+        told = LogSegment(party.account, first, peaks, entries, note)
+        history = history.serve("log-segment", head.root, canonical.encode(told.to_json()))
+        history = history.change(heads()[kept], size=head.size, root=head.root, previous=previous)
+        kept, previous = kept + 1, head.root
+    return history
 
 
 @plant("log-not-served")

@@ -250,7 +250,8 @@ def _other_contract(document: Document) -> None:
 
 
 def _strange_document(document: Document) -> None:
-    document["documents"].append({**document["documents"][0], "key": "0x" + "11" * 32})
+    strange = {**document["documents"][0], "key": "0x" + "11" * 32}
+    document["documents"] = sorted((*document["documents"], strange), key=lambda one: (one["kind"], one["key"]))
 
 
 def _no_signature(document: Document) -> None:

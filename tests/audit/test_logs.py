@@ -15,7 +15,7 @@ from capsule.oplog import Act, LogEntry, LogHead, sign_head
 from capsule.receipt import Receipt, SignedReceipt, sign_receipt
 from capsule.tree import root
 from contracts import events as ev
-from tests.audit.plants import LOG_PATIENCE, OTHER, _segments, relogged
+from tests.audit.plants import LOG_PATIENCE, OTHER, _segments, relogged, rewritten
 from tests.sim.dataspace import DataSpace
 from tests.sim.histories import History
 
@@ -194,3 +194,52 @@ def test_ledger_without_the_contract_in_view_says_nothing_of_logs(honest: Histor
     entries = tuple(entry for entry in honest.entries if entry.contract != "OperationLog")
     history = replace(honest, identity=replace(honest.identity, contracts=contracts), entries=entries)
     assert found(history) == []
+
+
+@pytest.mark.parametrize(
+    ("act", "event", "reason"),
+    [
+        (Act.GRANT, "AccessGranted", None),
+        (Act.DENIAL, "AccessDenied", None),
+        (Act.DENIAL, "AccessDenied", "99"),
+        (Act.REVOCATION, "AccessRevoked", None),
+        (Act.REVOCATION, "AccessRevoked", "99"),
+    ],
+)
+def test_answers_to_buyers_must_be_logged(
+    honest: History, space: DataSpace, act: Act, event: str, reason: str | None
+) -> None:
+    """A grant, a denial or a revocation that the provider's log leaves out, or gives another reason for."""
+
+    def edit(number: int, entries: list[LogEntry]) -> list[LogEntry]:
+        if reason is None:
+            return [entry for entry in entries if entry.act is not act]
+        return [replace(entry, reason=reason) if entry.act is act else entry for entry in entries]
+
+    findings = rewritten(honest, space, space.provider, edit).findings(patience=LOG_PATIENCE)
+    missing = [finding for finding in findings if finding.rule == "log-entry-missing"]
+    assert {(one.accused, dict_of(one)["event"]) for one in missing} == {(space.provider.account, event)}
+    # its decisions name heads of the log as it was, which gives the later writing away as well
+    assert {finding.rule for finding in findings} <= {"log-entry-missing", "log-inconsistent"}
+
+
+def test_release_that_the_log_has_after_shredding_is_found(honest: History, space: DataSpace) -> None:
+    """No statement is served, and no clock is needed: the log's own order tells."""
+    holder = space.custodians[2]
+    release = honest.first(ev.ShareReleased, lambda event: event.holder == holder.account)
+    opened = honest.first(ev.UseOpened, lambda event: event.use == release.use)
+    shred = {"statement": OTHER}
+
+    def edit(number: int, entries: list[LogEntry]) -> list[LogEntry]:
+        first = [LogEntry(Act.SHRED, entries[0].at, opened.pin.deal_hash, shred)] if number == 0 else []
+        return [*first, *entries]
+
+    findings = rewritten(honest, space, holder, edit).findings(patience=LOG_PATIENCE)
+    told = {(one.accused, dict_of(one)["source"]) for one in findings if one.rule == "released-after-shred"}
+    assert told == {(holder.account, "operation log")}
+    assert {finding.rule for finding in findings} == {"released-after-shred", "log-inconsistent"}
+
+
+def test_shredding_after_the_last_release_is_no_finding(honest: History, space: DataSpace) -> None:
+    assert sum(kind == "shred-statement" for kind, _ in honest.documents) == 4
+    assert found(honest) == []

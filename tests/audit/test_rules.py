@@ -5,18 +5,23 @@ from dataclasses import replace
 
 import pytest
 
+from audit.documents import MemoryDocuments
 from audit.findings import RULES
-from audit.papers import Patience
-from audit.rulebook import CHECKS
+from audit.papers import Papers, Patience
+from audit.rulebook import CHECKS, apply
 from capsule import canonical
-from capsule.ids import Digest
+from capsule.accusation import Accusation
+from capsule.excerpt import Excerpt
+from capsule.ids import Digest, UseId
 from capsule.receipt import CloseReason, Receipt, SignedReceipt, SourceVerdict, sign_receipt
+from capsule.shred import SignedShred, sign_shred
 from capsule.signature import Signer
 from contracts import events as ev
 from tests.audit.plants import PLANTS
 from tests.sim.dataspace import DataSpace
 from tests.sim.histories import History
 
+OTHER = Digest(b"\xee" * 32)
 # Their violations are not edits but quarrels that happened on the chain.
 ACTED_OUT = {"share-wrong", "false-accusation"}
 
@@ -53,6 +58,73 @@ def test_false_accusation_falls_back_on_the_compute_node(false_accusation: Histo
     assert findings["false-accusation"].accused == quarrels.compute.account
 
 
+def test_false_accusation_of_a_gathered_share_falls_back_on_the_provider(honest: History, space: DataSpace) -> None:
+    opening = honest.first(ev.DealOpened)
+    release = honest.first(ev.ShareReleased, lambda event: event.use == opening.opening and event.index == 1)
+    accusation = Accusation(
+        use=UseId(opening.opening), deal=OTHER, index=1, holder=release.holder, one_time_key=b"\x11" * 32
+    )
+    history = honest.serve("opening-accusation", release.decision_hash, canonical.encode(accusation.to_json()))
+
+    (finding,) = history.findings()
+
+    assert (finding.rule, finding.accused) == ("false-accusation", space.provider.account)
+
+
+# Shredded shares
+
+
+def test_statement_that_does_not_count_accuses_nobody(honest: History, space: DataSpace) -> None:
+    """Under a stranger's key, of another deal, or on the day after: somebody may have made it up."""
+    planted = PLANTS["released-after-shred"](honest, space)
+    ((name, content),) = (
+        (name, content)
+        for name, content in planted.history.documents.items()
+        if name[0] == "shred-statement" and honest.documents.get(name) != content
+    )
+    statement = SignedShred.from_json(canonical.decode(content)).statement
+    holder, stranger = space.custodians[2].signer, space.buyer.signer
+    for made, signer in (
+        (statement, stranger),
+        (replace(statement, deal=OTHER), holder),
+        (replace(statement, index=2, holder=space.custodians[1].account), holder),
+        (replace(statement, time=statement.time + 86_400), holder),
+    ):
+        signed = sign_shred(made, signer, space.operator.domain)
+        history = honest.serve(*name, canonical.encode(signed.to_json()))
+        assert history.findings() == ()
+
+
+# Derived data
+
+
+def test_policy_of_derived_data_within_its_parents_is_no_finding(honest: History, space: DataSpace) -> None:
+    """The honest history has one, made from two; its header stands in the documents that the rules relied on."""
+    state = honest.state()
+    papers = Papers(state, MemoryDocuments(honest.documents))
+    assert apply(state, papers) == ((), ())
+    headers = [
+        Excerpt.from_json(canonical.decode(content)).header
+        for (kind, _), content in papers.served.items()
+        if kind == "capsule-header"
+    ]
+    assert sorted(len(header.lineage) for header in headers)[-1] == 2
+
+
+def test_parent_that_is_not_on_the_ledger_accuses_nobody(honest: History, space: DataSpace) -> None:
+    planted = PLANTS["derived-policy-wider"](honest, space).history
+    (finding,) = planted.findings()
+    evidence = {exhibit.name: exhibit.value for exhibit in finding.evidence}
+    assert evidence["terms"] == "count"
+    parent = next(
+        version
+        for asset in planted.state().assets.values()
+        for version in asset.versions
+        if str(version.capsule_root) == evidence["parent_root"]
+    )
+    assert {one.rule for one in planted.serve("policy", parent.policy_hash, None).findings()} == {"document-not-served"}
+
+
 # Openings of deals
 
 
@@ -68,8 +140,6 @@ def test_share_of_an_opening_out_of_its_time_is_found(honest: History) -> None:
 
 
 # Failed closes after enough releases
-
-OTHER = Digest(b"\xee" * 32)
 
 
 def closed(history: History) -> ev.UseClosed:

@@ -210,3 +210,12 @@ def test_no_signature_holds_as_a_note_and_as_a_statement() -> None:
     for kind in ("receipt", str(DOMAIN.chain_id)):
         statement = DOMAIN.statement(kind, Digest(bytes(32)))
         assert not statement.startswith(log_origin(DOMAIN, OWNER).encode()[: len("dataspace/1337/0")])
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000", "\u2028"])
+def test_signers_name_with_a_space_of_any_kind_is_a_format_error(space: str) -> None:
+    """C2SP signed-note: a key name has no Unicode spaces."""
+    note = sign_head(head_at(5), OWNER, SIGNER, DOMAIN)
+
+    with pytest.raises(FormatError):
+        verify_head(note + f"— wit{space}ness AAAABAAAAAA=\n", OWNER, SIGNER_KEY, DOMAIN)

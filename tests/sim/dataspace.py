@@ -42,8 +42,9 @@ from capsule.receipt import (
     sign_receipt,
 )
 from capsule.rows import Row
-from capsule.sealing import SealPlan, seal
+from capsule.sealing import Sealed, SealPlan, seal
 from capsule.share import Release, ShareSecret, seal_release
+from capsule.shred import ShredStatement, shred_name, sign_shred
 from capsule.signature import Ed25519Signer
 from capsule.tree import TreeHasher, leaf_hash
 from contracts.account import Account
@@ -62,6 +63,7 @@ from contracts.events import (
 from contracts.ledger import Ledger
 from contracts.roles import Role
 from contracts.structs import Batch, Pin
+from tests.sim.quick_chain import QuickChain
 
 __all__ = ["MEASUREMENT", "PURPOSE", "Clock", "DataSpace", "Device", "Granted", "Offered", "Opened", "Party"]
 
@@ -154,15 +156,21 @@ class Opened:
 
 
 class DataSpace:
-    """A founded data space. Deterministic but for sealed boxes and the sharing library's own coefficients."""
+    """A founded data space. Deterministic but for sealed boxes and the sharing library's own coefficients.
 
-    def __init__(self, folder: Path, seed: int = 1) -> None:
+    On the embedded chain in a folder, or on a quick one without.
+    """
+
+    def __init__(self, folder: Path | None, seed: int = 1) -> None:
         self.clock = Clock()
         self.random = random.Random(seed)
-        self.chain = EmbeddedChain.open(folder, clock=self.clock)
+        self.chain: EmbeddedChain | QuickChain = (
+            QuickChain(self.clock, self.entropy) if folder is None else EmbeddedChain.open(folder, clock=self.clock)
+        )
         self.documents: dict[tuple[str, bytes], bytes] = {}
         self.logs: dict[Address, list[LogEntry]] = {}
-        self._anchored: dict[Address, LogHead] = {}
+        self._trees: dict[Address, TreeHasher] = {}
+        self._anchored: dict[Address, tuple[LogHead, tuple[Digest, ...]]] = {}
         self.clock.before = self.anchor_logs
         directory = deploy(self.chain, self.chain.faucet, confirmations=0, finalized_tag=False)
         self.operator = Ledger.connect(self.chain, directory, self.chain.faucet)
@@ -201,30 +209,32 @@ class DataSpace:
 
     def record(self, party: Party, act: Act, subject: Bytes32, reason: str = "", **digests: Bytes32) -> None:
         """An organisation's next entry."""
-        self.logs.setdefault(party.account, []).append(LogEntry(act, self.now, subject, digests, reason))
+        entry = LogEntry(act, self.now, subject, digests, reason)
+        self.logs.setdefault(party.account, []).append(entry)
+        self._trees.setdefault(party.account, TreeHasher()).append(entry.leaf)
 
     def log_head(self, party: Party) -> LogHead:
-        entries = self.logs.get(party.account, [])
-        return LogHead(len(entries), TreeHasher(entry.leaf for entry in entries).root())
+        tree = self._trees.setdefault(party.account, TreeHasher())
+        return LogHead(tree.size, tree.root())
 
     def anchor_logs(self) -> None:
         """Each organisation with new entries anchors its head, and serves what lies behind it."""
         for party in (self.provider, self.buyer, *self.custodians, self.compute):
-            before, head = self._anchored.get(party.account, EMPTY_HEAD), self.log_head(party)
+            before, peaks = self._anchored.get(party.account, (EMPTY_HEAD, ()))
+            head = self.log_head(party)
             if head == before:
                 continue
-            entries = self.logs[party.account]
             segment = LogSegment(
                 account=party.account,
                 first=before.size,
-                peaks=TreeHasher(entry.leaf for entry in entries[: before.size]).peaks,
-                entries=tuple(entries[before.size :]),
+                peaks=peaks,
+                entries=tuple(self.logs[party.account][before.size :]),
                 note=sign_head(head, party.account, party.signer, self.operator.domain),
             )
             self.serve("log-segment", head.root, segment.to_json())
             previous = before.root if before.size else NOTHING
             party.ledger.operation_log.anchor_head(head.size, head.root, previous)
-            self._anchored[party.account] = head
+            self._anchored[party.account] = head, self._trees[party.account].peaks
 
     # Organisations
 
@@ -302,16 +312,36 @@ class DataSpace:
         return self.provider.ledger.assets.register(self.digest()).event(AssetRegistered).asset
 
     def offer(self, asset: AssetId, *, threshold: int = 2, provider_share: bool = True, **terms: object) -> Offered:
-        """Publishes a small capsule, deals its key, and has every holder accept."""
+        """Publishes a small capsule, deals its key, and has every holder accept. `parents`: roots of its lineage."""
         published, compiled, data_key, capsule_id = self.publish(
             asset, threshold=threshold, provider_share=provider_share, **terms
         )
         return self.deal(published, compiled, data_key, capsule_id, threshold)
 
     def publish(
-        self, asset: AssetId, *, threshold: int = 2, provider_share: bool = True, **terms: object
+        self,
+        asset: AssetId,
+        *,
+        threshold: int = 2,
+        provider_share: bool = True,
+        parents: tuple[Digest, ...] = (),
+        **terms: object,
     ) -> tuple[CapsulePublished, Compiled, DataKey, bytes]:
         """Seals a small capsule under a policy and publishes it; also its meaning, its key and its id."""
+        sealed, compiled, data_key = self.seal(
+            asset, threshold=threshold, provider_share=provider_share, parents=parents, **terms
+        )
+        # the capsule's first deal comes later; the entry can name none yet
+        self.record(self.provider, Act.SEAL, sealed.root, asset=asset, deal=NOTHING, policy=compiled.policy_hash)
+        published = self.provider.ledger.assets.publish(
+            asset, sealed.root, sealed.size, compiled.policy_hash, self.digest(), compiled.terms
+        ).event(CapsulePublished)
+        return published, compiled, data_key, sealed.header.capsule_id
+
+    def seal(
+        self, asset: AssetId, *, threshold: int, provider_share: bool, parents: tuple[Digest, ...], **terms: object
+    ) -> tuple[Sealed, Compiled, DataKey]:
+        """A small capsule under a policy, both served."""
         asked = {"uses_per_grant": 2, "rows_per_buyer": 1000, "seconds_per_use": 600, **terms}
         policy = offer(
             asset=asset,
@@ -333,17 +363,13 @@ class DataSpace:
             schema={},
             provider=self.provider.account,
             sealed_at=self.now,
+            lineage=parents,
         )
         file = io.BytesIO()
         source = io.BytesIO(b"time,power\n1,2\n")
         sealed = seal(source, file, plan, self.provider.signer, data_key, self.operator.domain, self.entropy)
         self.documents["capsule", bytes(sealed.root)] = file.getvalue()
-        # the capsule's first deal comes later; the entry can name none yet
-        self.record(self.provider, Act.SEAL, sealed.root, asset=asset, deal=NOTHING, policy=compiled.policy_hash)
-        published = self.provider.ledger.assets.publish(
-            asset, sealed.root, sealed.size, compiled.policy_hash, self.digest(), compiled.terms
-        ).event(CapsulePublished)
-        return published, compiled, data_key, sealed.header.capsule_id
+        return sealed, compiled, data_key
 
     def deal(
         self, published: CapsulePublished, compiled: Compiled, data_key: DataKey, capsule_id: bytes, threshold: int
@@ -403,7 +429,8 @@ class DataSpace:
             offered.pin.asset, offered.pin.version, [Bytes32(key.public) for key in keys], "a custodian leaves"
         ).event(DealOpened)
         for index, holder in enumerate(offered.holders):
-            self._release(offered, opened.opening, index, holder, keys[index].public)
+            if index or offered.deal.provider_required:
+                self._release(offered, opened.opening, index, holder, keys[index].public)
         published = CapsulePublished(
             log=opened.log,
             seq=0,
@@ -456,9 +483,29 @@ class DataSpace:
         requested, agreement, granted = self.request(offered, compute)
         if not granted:
             terms = offered.compiled.terms
+            self.record(self.provider, Act.GRANT, requested.request, agreement=agreement.hash, terms=terms.hash)
             sent = self.provider.ledger.access.grant(requested.request, PURPOSE, agreement.hash, terms, terms)
             granted = (sent.event(AccessGranted),)
         return Granted(offered, requested.request, granted[0].grant, agreement)
+
+    def deny(self, request: RequestId, reason: int) -> None:
+        self.record(self.provider, Act.DENIAL, request, str(reason))
+        self.provider.ledger.access.deny(request, reason)
+
+    def revoke(self, granted: Granted, reason: int) -> None:
+        self.record(self.provider, Act.REVOCATION, granted.id, str(reason))
+        self.provider.ledger.access.revoke(granted.id, reason)
+
+    def shred(self, offered: Offered, index: int) -> ShredStatement:
+        """A holder destroys its part of a deal, and says so."""
+        holder = offered.holders[index]
+        statement = ShredStatement(
+            deal=offered.deal.hash, holder=holder.account, index=index, time=self.now, salt=self.entropy(32)
+        )
+        signed = sign_shred(statement, holder.signer, self.operator.domain)
+        self.serve("shred-statement", shred_name(offered.deal.hash, holder.account), signed.to_json())
+        self.record(holder, Act.SHRED, offered.deal.hash, statement=statement.hash)
+        return statement
 
     def open(self, *granted: Granted, seconds: int = 500) -> tuple[Opened, ...]:
         """One order over some grants, and the uses that it opens."""
