@@ -22,9 +22,9 @@ __all__ = ["check_deterministic"]
 
 _BY_PLACE: Final = (exp.Limit, exp.Offset, exp.Fetch, exp.Window, exp.Qualify)
 _STEADY_NAMES: Final = """
-    Abs And Avg Case Cast Ceil Coalesce Concat Count CountIf DateTrunc Day Exists Extract Floor Greatest Hour If Least Length
-    LogicalAnd LogicalOr Lower Max Median Min Minute Month Nullif Or PercentileCont PercentileDisc Quantile Round Sign Sqrt
-    Substring Sum TimestampTrunc Trim TryCast Upper Year
+    Abs And Avg Case Cast Ceil Coalesce Concat Count CountIf DateTrunc Day Exists Extract Floor Greatest Hour If Least
+    Length LogicalAnd LogicalOr Lower Max Median Min Minute Month Nullif Or PercentileCont PercentileDisc Quantile Round
+    Second Sign Sqrt Substring Sum TimestampTrunc Trim TryCast Upper Year
 """
 _STEADY: Final = frozenset(_STEADY_NAMES.split())
 
