@@ -18,12 +18,12 @@ from node.runtime.protocol import Completed, Limits, Refused
 from scripts.demo.attacks.catalogue import Attack, Caught, UnseenError, found
 from scripts.demo.trip import Trip
 
-__all__ = ["ATTACKS"]
+__all__ = ["ATTACKS", "Liar"]
 
 GROUP = "results"
 
 
-class _Liar(Compute):
+class Liar(Compute):
     """Runs the algorithm for itself, and seals another result for the buyer, under a receipt that fits the lie."""
 
     def _outcome(self, gathered: Gathered, limits: Limits) -> Completed | Refused:
@@ -49,7 +49,7 @@ def false_result(trip: Trip) -> Caught:
     """The buyer's checks and the audit see nothing; then the regulator repeats the use."""
     trip.lets_regulator_in = True
     compute = trip.world["compute"]
-    compute.node.compute = _Liar(compute.node.context)
+    compute.node.compute = Liar(compute.node.context)
     trip.until_opened()
     trip.finish()
     if findings := trip.audit().findings:
