@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     """What a re-execution says of a receipt."""
 
     CONFIRMED = "confirmed"
-    NOT_REPRODUCED = "not reproduced"
+    NOT_REPRODUCED = "not-reproduced"
     UNDECIDED = "undecided"
 
 

@@ -6,6 +6,7 @@ salt of the first run; the receipt says which receipt it repeats. The result is 
 once: what is learnt is whether the hashes are equal.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,7 @@ class Reexecution:
         self._context = context
         self._access = access
         self._compute = compute
+        self._turn = threading.Lock()
         self._asked: dict[Bytes32, RequestId] = {}
 
     def step(self, use: UseId, sealed: bytes, purpose: str, seconds: int, *, afresh: bool) -> Attempt:
@@ -89,6 +91,10 @@ class Reexecution:
         repeated, before anything is asked for, or where somebody refused: then with who and why. UnknownError,
         InputRefusedError for a use or disclosure that is none; PeerError where documents can't be had.
         """
+        with self._turn:
+            return self._step(use, sealed, purpose, seconds, afresh=afresh)
+
+    def _step(self, use: UseId, sealed: bytes, purpose: str, seconds: int, *, afresh: bool) -> Attempt:
         context = self._context
         context.view.refresh()
         if not context.ledger.participants.is_active(context.account, Role.REGULATOR):
@@ -107,9 +113,13 @@ class Reexecution:
             repeat = Repeat(original.receipt.receipt.hash, salt)
             row = self._order(name, original, grants, disclosure, repeat, seconds)
         digest = Digest.parse(row.order_hash)
+        uses = context.view.uses_of(digest)
+        ends = [context.view.ended.get(opened.use) for opened in uses]
+        if row.state == "ended" and (None in ends or not (uses or row.note)):
+            return Attempt("ran", order=digest)  # closed, and not final yet
         if row.state != "ended":
             return Attempt(row.state, order=digest)
-        return Attempt(row.state, order=digest, repeated=self._repeated(original, row, digest))
+        return Attempt(row.state, order=digest, repeated=self._repeated(original, row, uses))
 
     def _original(self, use: UseId) -> _Original:
         """The completed run with its receipt and algorithm, which must be one that can be repeated."""
@@ -247,10 +257,9 @@ class Reexecution:
             raise UnknownError("order", str(digest))
         return row
 
-    def _repeated(self, original: _Original, row: RunRow, order: Digest) -> Repeated:
+    def _repeated(self, original: _Original, row: RunRow, uses: Sequence[UseOpened]) -> Repeated:
         """Both receipts, of a run that completed; RefusedError with who refused and why, of any other."""
         context = self._context
-        uses = context.view.uses_of(order)
         closed = context.view.ended.get(uses[0].use) if uses else None
         if not isinstance(closed, UseClosed):
             raise RefusedError(WHAT, row.note or "its use ended without a receipt")

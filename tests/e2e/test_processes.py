@@ -280,7 +280,7 @@ def test_regulator_repeats_an_honest_use_and_a_lie_and_finds_the_lie(consortium:
     told = regulator.run("audit", "reexecute", lie, "--disclosure", str(disclosure), status=2)["error"]
     assert "the disclosure is of another order" in told
     found = regulator.run("audit", "reexecute", lie, "--disclosure", str(_disclosed(consortium, lied)), status=1)
-    assert found["outcome"] == "not reproduced"
+    assert found["outcome"] == "not-reproduced"
     (finding,) = found["findings"]
     assert (finding["rule"], finding["accused"]) == ("result-not-reproduced", compute.account)
 
