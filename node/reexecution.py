@@ -133,11 +133,10 @@ class Reexecution:
             raise RefusedError(WHAT, f"use {use} was not closed as completed, so there is no result to repeat")
         buyer, node = context.view.grant(opened.grant).buyer, opened.order.compute_node
         owners = (node, buyer)
-        document = self._served(owners, "receipt", closed.receipt_hash)
-        algorithm = Algorithm.from_json(self._served(owners, "algorithm", opened.order.algorithm))
-        code = self._served(owners, "code", algorithm.code_hash)
         try:
-            signed = SignedReceipt.from_json(document)
+            algorithm = Algorithm.from_json(self._served(owners, "algorithm", opened.order.algorithm))
+            code = self._served(owners, "code", algorithm.code_hash)
+            signed = SignedReceipt.from_json(self._served(owners, "receipt", closed.receipt_hash))
             keys = context.ledger.participants.keys_at(node, closed.log.block_number)
             verify_receipt(signed, PublicKey(keys.suite, keys.signing_key), context.ledger.domain)
             algorithm.verify_code(str(code).encode())

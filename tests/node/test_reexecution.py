@@ -198,6 +198,20 @@ def test_re_execution_leaves_neither_plaintext_nor_keys_nor_salts_with_the_regul
     assert CSV.splitlines()[-1] not in left
 
 
+def test_close_that_is_not_final_yet_is_waited_for(space: Space) -> None:
+    placed = used(space, offered(space))
+    order = ordered(space, placed)
+    space.release()
+    space["regulator"].node.work()
+    view = space["regulator"].node.context.view
+    view.refresh()
+    use = view.uses_of(order)[0].use
+    closed = view.ended.pop(use)
+    assert step(space, placed).state == "ran"
+    view.ended[use] = closed
+    assert step(space, placed).repeated
+
+
 def test_compute_node_that_lied_is_found_by_re_execution_and_by_nothing_else(space: Space, tmp_path: Path) -> None:
     liar = space["compute"]
     honest, liar.node.compute = liar.node.compute, Liar(liar.node.context)
