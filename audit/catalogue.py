@@ -276,6 +276,12 @@ _CATALOGUE: Final = {
         "The receipt contradicts the ledger in: {fields}.",
         "回执内容与账本不符：{fields}。",
     ),
+    ("result-not-reproduced", _HIGH, _ATTESTED, "7"): (
+        "Regulator {regulator} repeated the use, and receipt {receipt} of compute node {compute_node} differs from "
+        "that run in: {fields} (output stated {stated}, reproduced {reproduced}, re-execution {reexecution}).",
+        "监管方 {regulator} 重新执行了该次使用，计算方 {compute_node} 的回执 {receipt} 与重新执行的结果不一致：{fields}"
+        "（回执所述输出 {stated}，复现输出 {reproduced}，重新执行回执 {reexecution}）。",
+    ),
     ("decision-mismatch", _MEDIUM, _ATTESTED, "5"): (
         "The decision that {holder} serves does not fit what it did on chain: {reason}.",
         "{holder} 提供的决定文件与其链上行为不符：{reason}。",

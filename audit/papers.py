@@ -19,6 +19,7 @@ from audit.picture import Deal as LedgerDeal
 from capsule import canonical
 from capsule.accusation import Accusation
 from capsule.agreement import Agreement
+from capsule.algorithm import Algorithm
 from capsule.batch import Batch, BatchDocument, verify_batch
 from capsule.canonical import Json
 from capsule.deal import Deal
@@ -138,6 +139,12 @@ class Papers:
             return signed
 
         return self._paper(self.receipt_reference(use, closing), read)
+
+    def algorithm(self, use: Use) -> Algorithm | Absent | Odd:
+        return self._paper(
+            self.algorithm_reference(use),
+            lambda data: _digested(Algorithm.from_json(_json(data)), use.order.algorithm),
+        )
 
     def accusation(self, use: Use, closing: Closing) -> Accusation | Absent | Odd:
         return self._paper(
@@ -276,6 +283,11 @@ class Papers:
         grant = self._state.grants.get(use.grant)
         buyer = (grant.buyer,) if grant is not None and closing.completed else ()
         return Reference("receipt", closing.receipt_hash, (use.order.compute_node, *buyer))
+
+    def algorithm_reference(self, use: Use) -> Reference:
+        grant = self._state.grants.get(use.grant)
+        buyer = () if grant is None else (grant.buyer,)
+        return Reference("algorithm", use.order.algorithm, (use.order.compute_node, *buyer))
 
     def accusation_reference(self, use: Use, closing: Closing) -> Reference:
         return Reference("accusation", closing.receipt_hash, (use.order.compute_node,))

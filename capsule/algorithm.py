@@ -66,13 +66,18 @@ def code_digest(code: bytes) -> Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
-    """The manifest. `group_column` names the output column that counts each row's group, for the least group size."""
+    """The manifest. `group_column` names the output column that counts each row's group, for the least group size.
+
+    `deterministic` claims that the same capsules and parameters give the same result again, byte by byte, so that a
+    use can be re-executed; runtimes refuse code that can't keep it.
+    """
 
     kind: str
     code_hash: Digest
     parameters: tuple[Column, ...]
     output: tuple[Column, ...]
     group_column: str | None = None
+    deterministic: bool = False
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +123,7 @@ class Algorithm:
             "parameters": [{"name": column.name, "type": str(column.type)} for column in self.parameters],
             "output": [{"name": column.name, "type": str(column.type)} for column in self.output],
             "group_column": self.group_column,
+            **({"deterministic": True} if self.deterministic else {}),
         }
 
     @classmethod
@@ -130,8 +136,16 @@ class Algorithm:
                 parameters=fields.objects("parameters", MAX_COLUMNS, _column),
                 output=fields.objects("output", MAX_COLUMNS, _column),
                 group_column=None if fields.value("group_column") is None else fields.text("group_column"),
+                deterministic=fields.has("deterministic") and _claimed(fields),
                 unknown=fields.unknown(),
             )
+
+
+def _claimed(fields: Fields) -> bool:
+    """Only the claim is written: two ways to claim nothing would be two hashes."""
+    if not fields.flag("deterministic"):
+        raise FormatError(f"{KIND}: deterministic is left out where it is not claimed")
+    return True
 
 
 def _column(fields: Fields) -> Column:

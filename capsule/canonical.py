@@ -9,6 +9,7 @@ NaN, numbers that a double can't hold and lone surrogates are refused.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -28,6 +29,8 @@ MAX_DEPTH: Final = 128
 _QUICK_MEMBERS: Final = 1 << 16
 _SIMPLE: Final = frozenset({str, int, bool, type(None)})
 _SAFE_INTEGER: Final = 2**53 - 1
+# rfc8785 sorts by it: loaded when it is first used, which is too late in a confined process
+codecs.lookup("utf-16be")
 _BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|([\[{])|([\]}])', re.DOTALL)
 
 

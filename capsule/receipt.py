@@ -101,7 +101,8 @@ class Receipt:
 
     `failure` is one of FAILURES, empty for a completed run. With it the guard refused, nothing came out, and
     `measurement` is of the runtime that the use was opened with, whether or not it ran. `log_head` is the head of the
-    node's operation log that contains what led to the receipt; the receipt's own entry comes after it.
+    node's operation log that contains what led to the receipt; the receipt's own entry comes after it. `reexecutes` is
+    the hash of the receipt whose run this one repeats, with its parameters and under its output's salt.
     """
 
     order_hash: Digest
@@ -124,6 +125,7 @@ class Receipt:
     compute_node: Address
     level: str = "software"
     failure: str = ""
+    reexecutes: Digest | None = None
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -173,6 +175,7 @@ class Receipt:
             "closed_at": self.closed_at,
             "compute_node": str(self.compute_node),
             **({"failure": self.failure} if self.failure else {}),
+            **({} if self.reexecutes is None else {"reexecutes": str(self.reexecutes)}),
         }
 
     @classmethod
@@ -201,6 +204,7 @@ class Receipt:
                 closed_at=fields.integer("closed_at"),
                 compute_node=fields.id("compute_node", Address),
                 failure=fields.one_of("failure", tuple(FAILURES.values())) if fields.has("failure") else "",
+                reexecutes=fields.id("reexecutes", Digest) if fields.has("reexecutes") else None,
                 unknown=fields.unknown(),
             )
 

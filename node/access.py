@@ -70,9 +70,9 @@ class Access:
         self._context = context
 
     def request(
-        self, asset: AssetId, purpose: str, algorithm: Algorithm, code: bytes, compute_node: Address
+        self, asset: AssetId, purpose: str, algorithm: Algorithm, code: bytes, compute_node: Address, version: int = 0
     ) -> Requested:
-        """Buyer: asks for the newest version of an asset, as it stands on the final chain.
+        """Buyer: asks for a version of an asset, 0 for the newest, as it stands on the final chain.
 
         Keeps the algorithm and the proposed agreement as documents, so that the provider can read them. Raises
         InputRefusedError when the code is not the algorithm's.
@@ -83,7 +83,8 @@ class Access:
         except (CapsuleError, UnicodeDecodeError) as error:
             raise InputRefusedError(f"the code is not that of the algorithm {algorithm.hash}") from error
         context.view.refresh()
-        published = context.view.latest_version(asset)
+        view = context.view
+        published = view.version(asset, version) if version else view.latest_version(asset)
         dealt = context.view.latest_deal(asset, published.version)
         provider = context.ledger.assets.asset_of(asset).provider
         agreement = Agreement(

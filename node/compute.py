@@ -35,8 +35,9 @@ from contracts.structs import UseStatus
 from node.closing import CloseReason, Closing
 from node.context import Context
 from node.errors import NodeError, RefusedError, RuntimeRefusedError, UnknownError
-from node.gathering import Gathered, Gathering, one_time_name
+from node.gathering import Gathered, Gathering, Repeat, one_time_name
 from node.home import write_whole
+from node.runtime.determinism import check_deterministic
 from node.runtime.launch import run
 from node.runtime.measurement import measure
 from node.runtime.protocol import Completed, Limits, Refused
@@ -74,8 +75,18 @@ class Compute:
         self._gathering = Gathering(context)
         self._turn = threading.Lock()
 
-    def accept(self, order: Order, signature: bytes, algorithm: Algorithm, code: str, parameters: Parameters) -> Digest:
+    def accept(
+        self,
+        order: Order,
+        signature: bytes,
+        algorithm: Algorithm,
+        code: str,
+        parameters: Parameters,
+        repeat: Repeat | None = None,
+    ) -> Digest:
         """Takes an order after checking all that can be checked before it is opened; returns its hash.
+
+        `repeat`: its run re-executes another, and its receipt will say so.
 
         Raises RefusedError with the reason; then nothing was kept. The same order again changes nothing.
         """
@@ -110,6 +121,7 @@ class Compute:
                         algorithm=str(algorithm.hash),
                         parameters=canonical.encode(parameters.to_json()),
                     ),
+                    *([] if repeat is None else [context.store.secret_row(Repeat.name(digest), repeat.encode())]),
                     log=[
                         self._entry(
                             Act.ORDER,
@@ -241,12 +253,15 @@ class Compute:
             memory_bytes=context.settings.run_memory_bytes,
             output_bytes=context.settings.result_bytes,
         )
-        outcome = run(
-            gathered.job, gathered.capsules, limits, allow_unprotected=context.settings.allow_unprotected_runtime
-        )
+        outcome = self._outcome(gathered, limits)
         if isinstance(outcome, Refused):
             return self._refused(outcome, gathered, uses)
         return self._completed(outcome, uses)
+
+    def _outcome(self, gathered: Gathered, limits: Limits) -> Completed | Refused:
+        """What the confined runtime makes of a job."""
+        allow_unprotected = self._context.settings.allow_unprotected_runtime
+        return run(gathered.job, gathered.capsules, limits, allow_unprotected=allow_unprotected)
 
     def _completed(self, outcome: Completed, uses: Sequence[UseOpened]) -> Closing:
         write_whole(self._result_path(uses[0].order_hash), outcome.sealed_result)
@@ -300,6 +315,7 @@ class Compute:
         order, order_hash = uses[0].order, uses[0].order_hash
         context.store.save(log=[self._entry(Act.VERDICT, order_hash, verdict, output=output)])
         opened_at = context.ledger.access.use_of(uses[0].use).opened_at
+        repeat = Repeat.of(order_hash, context.store)
         receipt = Receipt(
             order_hash=uses[0].order_hash,
             uses=tuple(opened.use for opened in uses),
@@ -320,6 +336,7 @@ class Compute:
             closed_at=max(context.clock(), opened_at),
             compute_node=context.account,
             failure=failure,
+            reexecutes=None if repeat is None else repeat.receipt,
         )
         signed = sign_receipt(receipt, context.keystore.signer, context.ledger.domain)
         context.store.save(
@@ -383,9 +400,11 @@ class Compute:
         return self._end(row, digest, note)
 
     def _end(self, row: RunRow, digest: Digest, note: str, *, log: Sequence[LogEntry] = ()) -> RunRow:
-        """The end of a run: its one-time keys are forgotten, and its result where it may not be served."""
+        """The end of a run: its one-time keys are forgotten, and its result where nobody is to have it."""
+        repeats = Repeat.of(digest, self._context.store) is not None
         self._context.store.forget_secrets(f"one-time/{digest}/")
-        if note:
+        self._context.store.forget_secrets(Repeat.name(digest))
+        if note or repeats:
             self._result_path(digest).unlink(missing_ok=True)
         return self._record(row, "ended", note=note, log=log)
 
@@ -412,3 +431,4 @@ def _check_code(algorithm: Algorithm, code: str, parameters: Parameters, capsule
     statement = check(code, [name for names in table_names(capsules) for name in names])
     if statement.parameters != set(parameters.values):
         raise RuntimeRefusedError("algorithm", "parameter")
+    check_deterministic(statement, algorithm)

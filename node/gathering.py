@@ -23,14 +23,36 @@ from node.context import Context
 from node.errors import HomeError, RefusedError
 from node.home import create_whole
 from node.runtime.protocol import CapsuleInput, Job
-from node.store import RunRow
+from node.store import RunRow, Store
 
-__all__ = ["Gathered", "Gathering", "one_time_name"]
+__all__ = ["Gathered", "Gathering", "Repeat", "one_time_name"]
 
 
 def one_time_name(order: Digest, grant: int, holder: int) -> str:
     """The store's name of the one-time key of a holder, for the grant at a position of an order."""
     return f"one-time/{order}/{grant}/{holder}"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A run that re-executes another: the receipt that it repeats, and the salt of that receipt's output."""
+
+    receipt: Digest
+    salt: bytes
+
+    @staticmethod
+    def name(order: Digest) -> str:
+        """The store's name of what `order` repeats."""
+        return f"repeat/{order}"
+
+    def encode(self) -> bytes:
+        return bytes(self.receipt) + self.salt
+
+    @classmethod
+    def of(cls, order: Digest, store: Store) -> "Repeat | None":
+        """What an order repeats; None for an order of its own."""
+        kept = store.secret(cls.name(order))
+        return None if kept is None else cls(Digest(kept[:32]), kept[32:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +83,14 @@ class Gathering:
         inputs = tuple(self._input(digest, position, opened) for position, opened in enumerate(uses))
         capsules, fetched = zip(*(self._capsule(opened) for opened in uses), strict=True)
         keys, anchors = self._sources(capsules)
+        repeat = Repeat.of(digest, context.store)
         job = Job(
             capsules=inputs,
             algorithm=algorithm,
             code=str(code).encode(),
             parameters=Parameters.from_json(canonical.decode(row.parameters)),
             result_key=bytes(order.result_key),
-            result_salt=context.entropy(32),
+            result_salt=context.entropy(32) if repeat is None else repeat.salt,
             device_keys=keys,
             anchors=anchors,
         )

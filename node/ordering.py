@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from capsule import canonical
 from capsule.algorithm import Algorithm, Parameters
-from capsule.box import BoxKey
-from capsule.document import Fields
+from capsule.box import BoxKey, seal_to
+from capsule.disclosure import Disclosure, result_salt
 from capsule.errors import CapsuleError
-from capsule.ids import Bytes32, Digest, GrantId
+from capsule.ids import Address, Bytes32, Digest, GrantId
 from capsule.order import Order, order_hash
-from capsule.receipt import GUARD_PASSED, SALT_SIZE, Receipt, SignedReceipt, output_digest, verify_receipt
+from capsule.receipt import GUARD_PASSED, Receipt, SignedReceipt, output_digest, verify_receipt
 from capsule.signature import PublicKey
 from contracts.errors import RevertedError
 from contracts.events import UseClosed, UseOpened
@@ -20,8 +20,6 @@ from node.errors import InputRefusedError, PeerAnswerError, RefusedError, Unknow
 from node.store import OrderRow
 
 __all__ = ["Collected", "Ordering", "Placed"]
-
-RESULT = "dataspace/result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,11 @@ class Ordering:
             compute_node=str(order.compute_node),
             placed_at=context.clock(),
         )
-        context.store.save(row, context.store.secret_row(f"result-key/{placed.order_hash}", key.secret))
+        context.store.save(
+            row,
+            context.store.secret_row(f"result-key/{placed.order_hash}", key.secret),
+            context.store.secret_row(f"parameters/{placed.order_hash}", canonical.encode(values.to_json())),
+        )
         context.post(
             order.compute_node,
             "/v1/compute/orders",
@@ -128,12 +130,25 @@ class Ordering:
             signed = SignedReceipt.from_json(document)
             receipt = verify_receipt(signed, PublicKey(keys.suite, keys.signing_key), context.ledger.domain)
             result = BoxKey(secret).open(sealed)
-            salt = Fields.of(canonical.decode(result), RESULT).raw("salt", SALT_SIZE)
+            salt = result_salt(result)
         except (CapsuleError, RevertedError) as error:
             raise PeerAnswerError(str(node), str(error)) from error
         self._check_receipt(receipt, uses, closed, output_digest(result, salt))
         context.store.put_document("receipt", receipt.hash, signed.to_json())
         return Collected(result, receipt, signed, closed)
+
+    def disclose(self, order: Digest, account: Address) -> bytes:
+        """Parameters and result of a completed order, with their salts, sealed to the box key that `account` has on
+        chain: what a regulator needs to re-execute the use (`capsule.disclosure`). Raises as `collect`.
+        """
+        context = self._context
+        collected = self.collect(order)
+        kept = context.store.secret(f"parameters/{order}")
+        if kept is None:
+            raise UnknownError("parameters of order", str(order))
+        parameters = Parameters.from_json(canonical.decode(kept))
+        keys = context.ledger.participants.keys_at(account, context.ledger.final_block().number)
+        return seal_to(bytes(keys.box_key), Disclosure(order, parameters, collected.result).to_bytes())
 
     def _check_receipt(self, receipt: Receipt, uses: Sequence[UseOpened], closed: UseClosed, output: Digest) -> None:
         """Raises PeerAnswerError when a receipt says anything else than the chain, or is for another result."""

@@ -18,6 +18,7 @@ from node.errors import KeystoreError, LogForkedError
 from node.openings import Openings
 from node.operation_log import OperationLog
 from node.ordering import Ordering
+from node.reexecution import Reexecution
 from node.rotation import Forgotten, Rotated, Rotation
 
 __all__ = ["Node", "Work"]
@@ -46,6 +47,7 @@ class Node:
         self.access = Access(context)
         self.ordering = Ordering(context)
         self.compute = Compute(context)
+        self.reexecution = Reexecution(context, self.access, self.compute)
         self.log = OperationLog(context)
         self._rotation = Rotation(context)
         self._turn = threading.Lock()

@@ -34,6 +34,7 @@ from node.log_service import log_routes
 from node.openings import AskedFor
 from node.organisation import Node
 from node.problems import Problem, problem_of
+from node.reexecution_service import reexecution_routes
 from node.schemas import (
     AnswerBody,
     CustodyBody,
@@ -96,6 +97,7 @@ def build_app(node: Node, token: str) -> FastAPI:
     _access_routes(app, node, operator)
     device_routes(app, node, operator)
     keyring_routes(app, node, operator)
+    reexecution_routes(app, node, operator)
     for kind in (CapsuleError, LedgerError, NodeError):
         app.add_exception_handler(kind, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

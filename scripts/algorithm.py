@@ -9,7 +9,12 @@ __all__ = ["sql_algorithm"]
 
 
 def sql_algorithm(
-    code: str, output: Iterable[str], parameters: Iterable[str] = (), group_column: str | None = None
+    code: str,
+    output: Iterable[str],
+    parameters: Iterable[str] = (),
+    group_column: str | None = None,
+    *,
+    deterministic: bool = False,
 ) -> Algorithm:
     """The manifest of a SQL algorithm; raises InputError for a column that is not `name:type`."""
     return Algorithm(
@@ -18,6 +23,7 @@ def sql_algorithm(
         parameters=tuple(map(_column, parameters)),
         output=tuple(map(_column, output)),
         group_column=group_column,
+        deterministic=deterministic,
     )
 
 

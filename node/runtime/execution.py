@@ -11,6 +11,7 @@ from capsule.errors import InputError, VerificationError
 from capsule.ids import Digest
 from capsule.receipt import SourceVerdict, output_digest
 from node.errors import RuntimeRefusedError
+from node.runtime.determinism import check_deterministic
 from node.runtime.engine import Engine
 from node.runtime.guard import Bounds, result_document, verify_output
 from node.runtime.intake import Intake, take_in
@@ -40,7 +41,7 @@ def check_algorithm(job: Job) -> Statement:
     statement = check(text, names)
     if statement.parameters != set(job.parameters.values):
         raise RuntimeRefusedError("algorithm", "parameter")
-    return statement
+    return check_deterministic(statement, job.algorithm)
 
 
 def execute(
@@ -55,7 +56,9 @@ def execute(
         min_group=max(capsule.min_group for capsule in job.capsules),
     )
     tables = {name: one.table for names, one in zip(table_names(len(taken)), taken, strict=True) for name in names}
-    engine = Engine(tables, memory_bytes=int(limits.memory_bytes * _ENGINE_SHARE), threads=limits.threads)
+    # several threads add doubles in an order of their own
+    threads = 1 if job.algorithm.deterministic else limits.threads
+    engine = Engine(tables, memory_bytes=int(limits.memory_bytes * _ENGINE_SHARE), threads=threads)
     engine.check(statement, job.algorithm, bounds.min_group)
     # a row more than may leave shows that there were too many
     most_rows = limits.output_bytes if bounds.most_rows is None else bounds.most_rows + 1

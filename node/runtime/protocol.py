@@ -68,6 +68,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "table": "the statement reads a table that is no capsule's",
         "function": "the statement uses a function, type or name that may not be used",
         "groups": "the policy asks for a group size, and the group column is not COUNT(*) over rows of one capsule",
+        "deterministic": "the manifest calls the algorithm deterministic, and the statement may not be",
         "failed": "the statement failed while it ran",
         "crashed": "the statement ended the process that ran it",
     },

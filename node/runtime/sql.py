@@ -18,12 +18,12 @@ from sqlglot.errors import SqlglotError
 
 from node.errors import RuntimeRefusedError
 
-__all__ = ["MAX_SQL_BYTES", "Statement", "check", "table_names"]
+__all__ = ["DIALECT", "MAX_SQL_BYTES", "Statement", "check", "table_names"]
 
 MAX_SQL_BYTES: Final = 65_536
 
 # found now, since a dialect's module is otherwise loaded when it is first used
-_DIALECT: Final = sqlglot.Dialect.get_or_raise("duckdb")
+DIALECT: Final = sqlglot.Dialect.get_or_raise("duckdb")
 # sqlglot reports text that it gives up on through its logger, and quotes it
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
@@ -67,7 +67,7 @@ def check(text: str, tables: Collection[str]) -> Statement:
     if len(text.encode()) > MAX_SQL_BYTES:
         raise RuntimeRefusedError("algorithm", "statement")
     try:
-        parsed = sqlglot.parse(text, read=_DIALECT)
+        parsed = sqlglot.parse(text, read=DIALECT)
     except (SqlglotError, RecursionError):
         raise RuntimeRefusedError("algorithm", "statement") from None
     # a comment after the last semicolon counts as a statement of nothing

@@ -31,11 +31,13 @@ from node.home import Home, write_whole
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, progress, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
 from scripts.cli.printing import note, say, tabulate
+from scripts.cli.reexecution import reexecute
 from scripts.composition import open_chain, open_home, open_ledger, read_settings
 
 __all__ = ["app", "print_findings"]
 
 app = typer.Typer(no_args_is_help=True, help="The regulator's service: rebuild, check, prove.")
+app.command()(reexecute)
 
 DEFAULT_HOME = Path(".dataspace")
 TRAIL_COLUMNS = ("time (UTC)", "block", "who", "what", "transaction")

@@ -35,6 +35,7 @@ from scripts.inprocess import InProcess
 __all__ = [
     "HomeOption",
     "JsonOption",
+    "NodeClient",
     "PassphraseFileOption",
     "fail",
     "home_client",

@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
+from node.errors import InputRefusedError, RuntimeRefusedError
 from node.home import write_whole
+from node.runtime.determinism import check_deterministic
+from node.runtime.protocol import MAX_CAPSULES
+from node.runtime.sql import check, table_names
+from node.schemas import unhexed
 from scripts.algorithm import sql_algorithm
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, show, told
 from scripts.cli.inputs import json_object
@@ -28,12 +33,24 @@ def algorithm(
     out: Annotated[Path, typer.Option(help="Algorithm file to write.")],
     group_column: Annotated[str, typer.Option(help="Result column that is count(*) of its group.")] = "",
     parameter: Annotated[list[str] | None, typer.Option(help="name:type of a parameter.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Claim that a use can be repeated byte by byte; checked.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write an algorithm file and print the hash that policies name."""
     with told():
         code = sql.read_text(encoding="utf-8")
-        manifest = sql_algorithm(code, output, parameter or (), group_column or None)
+        manifest = sql_algorithm(code, output, parameter or (), group_column or None, deterministic=deterministic)
+        if deterministic:
+            tables = [name for number in range(1, MAX_CAPSULES + 1) for names in table_names(number) for name in names]
+            try:
+                check_deterministic(check(code, tables), manifest)
+            except RuntimeRefusedError as error:
+                raise InputRefusedError(
+                    f"{sql} can't be called deterministic: give one row, or ORDER BY ALL; no LIMIT, no windows, only "
+                    "exact functions; or leave --deterministic out"
+                ) from error
         write_whole(out, json.dumps({"manifest": manifest.to_json(), "code": code}, indent=2).encode(), mode=0o644)
         show({"algorithm": str(manifest.hash), "file": str(out)}, as_json)
 
@@ -69,6 +86,22 @@ def result(
         write_whole(out, collected["result"].encode())
         told_back = {name: collected[name] for name in ("use", "receipt_hash", "rows")}
         show({"result": str(out), "receipt": str(receipt), **told_back}, as_json)
+
+
+@app.command()
+def disclose(
+    order_hash: str,
+    account: Annotated[str, typer.Option("--to", help="The regulator's account; only its home can open the file.")],
+    out: Annotated[Path, typer.Option(help="File to write, and to hand over.")],
+    home: HomeOption = DEFAULT_HOME,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Buyer: write parameters and result of a completed order for a regulator, so that it can repeat the use."""
+    with node_client(home, passphrase_file) as node:
+        answer = node.ask("POST", f"/v1/orders/{order_hash}/disclosure", {"account": account})
+        write_whole(out, unhexed(answer["sealed"]))
+        show({"disclosure": str(out), "to": account}, as_json)
 
 
 @app.command()

@@ -33,9 +33,11 @@ def question_for(time_column: str, columns: Sequence[str], step_seconds: float) 
        count(*) AS group_size
 FROM readings
 GROUP BY ROLLUP ({hour})
-ORDER BY hour NULLS LAST"""  # noqa: S608 - the names are this demo's own columns, and the runtime checks the statement
+ORDER BY ALL NULLS LAST"""  # noqa: S608 - the names are this demo's own columns, and the runtime checks the statement
         output = ["hour:time", "charged_kwh:number", "discharged_kwh:number", "round_trip_efficiency:number"]
-        manifest = sql_algorithm(sql, [*output, "group_size:integer"], ["step_seconds:number"], "group_size")
+        manifest = sql_algorithm(
+            sql, [*output, "group_size:integer"], ["step_seconds:number"], "group_size", deterministic=True
+        )
         return Question(sql, manifest, {"step_seconds": step_seconds})
     first = columns[0]
     sql = f"""SELECT {hour} AS hour,
@@ -45,6 +47,6 @@ ORDER BY hour NULLS LAST"""  # noqa: S608 - the names are this demo's own column
        count(*) AS group_size
 FROM readings
 GROUP BY ROLLUP ({hour})
-ORDER BY hour NULLS LAST"""  # noqa: S608
+ORDER BY ALL NULLS LAST"""  # noqa: S608
     output = ["hour:time", "mean:number", "least:number", "most:number", "group_size:integer"]
-    return Question(sql, sql_algorithm(sql, output, (), "group_size"), {})
+    return Question(sql, sql_algorithm(sql, output, (), "group_size", deterministic=True), {})

@@ -12,7 +12,7 @@ from capsule.signature import ED25519
 from gateway.station import simulate_station, write_readings
 from node.home import write_whole
 from scripts.composition import now
-from scripts.demo.attacks import access, chain, devices, keys
+from scripts.demo.attacks import access, chain, devices, keys, results
 from scripts.demo.attacks.catalogue import Attack, Caught, UnseenError
 from scripts.demo.readings import Readings, readings_from_csv
 from scripts.demo.telling import Teller, caught_json, trip_json, world_json
@@ -22,7 +22,8 @@ from scripts.demo.world import build_world
 __all__ = ["ATTACKS", "Outcome", "run_attack", "run_trip"]
 
 ATTACKS: dict[str, Attack] = {
-    attack.name: attack for attack in (*keys.ATTACKS, *access.ATTACKS, *devices.ATTACKS, *chain.ATTACKS)
+    attack.name: attack
+    for attack in (*keys.ATTACKS, *access.ATTACKS, *results.ATTACKS, *devices.ATTACKS, *chain.ATTACKS)
 }
 DEMO_ROWS = 8_640
 ATTACK_ROWS = 360

@@ -7,6 +7,7 @@ from capsule import canonical
 from capsule.ids import AssetId, Digest
 from capsule.policy.offer import offer
 from contracts.events import UseOpened
+from node import reexecution
 from node.access import Granted, Narrowing, Requested
 from node.catalogue import CustodyPlan, Offering
 from node.custody import Decided
@@ -49,6 +50,7 @@ class Trip:
         self.uses_per_buyer = 2
         self.seconds_per_grant = DAY_SECONDS
         self.seconds_per_use = 600
+        self.lets_regulator_in = False
         self.recorded: Recorded
         self.asset: AssetId
         self.offering: Offering
@@ -85,13 +87,15 @@ class Trip:
     def publish(self, provider: Member, asset: AssetId, source: Path) -> Offering:
         """Seals a file as the next version of an asset under the trip's policy, and takes it through custody."""
         custodians = tuple(member.account for member in self.world.custodians)
+        let_in = [self.world["regulator"].account] if self.lets_regulator_in else []
         policy = offer(
             asset=asset,
             provider=provider.account,
-            purposes=[PURPOSE],
+            purposes=[PURPOSE, *([reexecution.PURPOSE] if let_in else [])],
             algorithms=[self.question.algorithm.hash],
             buyer_roles=["buyer"],
-            compute_nodes=[self.world["compute"].account],
+            compute_nodes=[self.world["compute"].account, *let_in],
+            compute_by_buyer=True if let_in else None,
             custodians=custodians,
             least_threshold=2,
             provider_share=True,

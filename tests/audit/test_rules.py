@@ -23,7 +23,7 @@ from tests.sim.histories import History
 
 OTHER = Digest(b"\xee" * 32)
 # Their violations are not edits but quarrels that happened on the chain.
-ACTED_OUT = {"share-wrong", "false-accusation"}
+ACTED_OUT = {"share-wrong", "false-accusation", "result-not-reproduced"}
 
 
 def test_every_rule_has_a_check_and_a_plant() -> None:

@@ -111,3 +111,13 @@ def test_parameters_do_not_change_with_what_they_were_made_from() -> None:
     before = parameters.hash
     values["least"] = 2
     assert parameters.hash == before
+
+
+def test_claim_of_determinism_counts_in_the_hash_and_is_written_only_when_made() -> None:
+    claimed = replace(ALGORITHM, deterministic=True)
+    assert claimed.hash != ALGORITHM.hash
+    assert Algorithm.from_json(claimed.to_json()) == claimed
+    assert "deterministic" not in ALGORITHM.to_json()
+    for odd in (False, None, "yes"):
+        with pytest.raises(FormatError):
+            Algorithm.from_json({**ALGORITHM.to_json(), "deterministic": odd})

@@ -160,3 +160,12 @@ def test_impossible_failures_are_refused(changes: dict[str, object]) -> None:
 def test_unreadable_failures_are_refused(failure: Json) -> None:
     with pytest.raises(FormatError):
         Receipt.from_json({**FAILED.to_json(), "failure": failure})
+
+
+def test_a_re_execution_names_the_receipt_that_it_repeats() -> None:
+    again = replace(RECEIPT, reexecutes=digest(9))
+    assert again.hash != RECEIPT.hash
+    assert Receipt.from_json(decode(encode(again.to_json()))) == again
+    assert "reexecutes" not in RECEIPT.to_json()
+    with pytest.raises(FormatError):
+        Receipt.from_json({**RECEIPT.to_json(), "reexecutes": None})

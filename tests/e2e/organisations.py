@@ -50,6 +50,7 @@ class Organisation:
     port: int = field(default_factory=free_port)
     account: str = ""
     service: subprocess.Popen[bytes] | None = None
+    program: str = "scripts.main"
 
     @property
     def endpoint(self) -> str:
@@ -123,7 +124,7 @@ class Organisation:
         return "".join(path.read_text() for path in self.home.glob("*.log"))
 
     def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "scripts.main", *words, "--home", str(self.home)]
+        return [sys.executable, "-m", self.program, *words, "--home", str(self.home)]
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "DATASPACE_PASSPHRASE": PASSPHRASE, "PYTHONWARNINGS": "default"}

@@ -35,6 +35,7 @@ STOPPED = {
 }
 FOUND = {
     "forged-share": "share-wrong",
+    "false-result": "result-not-reproduced",
     "false-accusation": "false-accusation",
     "unclosed-use": "use-unclosed",
     "silent-custodian": "silent-holder",
@@ -73,7 +74,7 @@ def test_simulated_station_says_that_it_is_one(tmp_path: Path) -> None:
 
 def test_every_attack_has_an_expectation() -> None:
     assert set(ATTACKS) == set(STOPPED) | set(FOUND)
-    assert len(ATTACKS) == 23
+    assert len(ATTACKS) == 24
 
 
 @pytest.mark.parametrize("name", sorted(STOPPED))

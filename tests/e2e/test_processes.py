@@ -23,11 +23,11 @@ ROLES = {
     **dict.fromkeys(CUSTODIANS, "custodian"),
     "compute": "compute",
     "gateway": "gateway",
-    "regulator": "regulator",
+    "regulator": "regulator buyer compute",
 }
 SQL = """SELECT date_trunc('hour', moment) AS hour, sum(greatest(power, 0)) * 10 / 3600 AS discharged_kwh,
 sum(greatest(-power, 0)) * 10 / 3600 AS charged_kwh, count(*) AS group_size
-FROM readings GROUP BY ROLLUP (date_trunc('hour', moment)) ORDER BY hour NULLS LAST"""
+FROM readings GROUP BY ROLLUP (date_trunc('hour', moment)) ORDER BY ALL NULLS LAST"""
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Consortium:
     csv: Path
     algorithm: Path
     policy: Path
+    url: str
 
     def __getitem__(self, name: str) -> Organisation:
         return self.members[name]
@@ -77,12 +78,13 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]
         members["operator"] = operator
         for name, role in ROLES.items():
             members[name].init(url, "--pin", str(pin))
-            operator.run("org", "admit", members[name].account, "--uscc", code(), "--role", role)
+            roles = [word for one in role.split() for word in ("--role", one)]
+            operator.run("org", "admit", members[name].account, "--uscc", code(), *roles)
             members[name].run("org", "announce")
         device = Organisation("device", root / "device")
         enrolled = device.run("device", "init", "--chain-url", url)
         device.run("org", "join", str(pin))
-        space = Consortium(root, members, device, _readings(root), root / "algorithm.json", root / "policy.json")
+        space = Consortium(root, members, device, _readings(root), root / "algorithm.json", root / "policy.json", url)
         try:
             for name in ("provider", "buyer", *CUSTODIANS, "compute"):
                 members[name].serve()
@@ -123,7 +125,7 @@ def _offer(space: Consortium, enrolled: dict[str, Any]) -> None:
     sql = space.root / "energy.sql"
     sql.write_text(SQL)
     made = space["buyer"].run_offline(
-        "use", "algorithm", str(sql), "--out", str(space.algorithm), "--group-column", "group_size",
+        "use", "algorithm", str(sql), "--out", str(space.algorithm), "--group-column", "group_size", "--deterministic",
         "--output", "hour:time", "--output", "discharged_kwh:number", "--output", "charged_kwh:number",
         "--output", "group_size:integer",
     )  # fmt: skip
@@ -142,6 +144,7 @@ def _policy(space: Consortium, algorithm: str) -> dict[str, Any]:
     def one(term: str, operator: str, value: object) -> dict[str, object]:
         return {"leftOperand": term, "operator": operator, "rightOperand": value}
 
+    may_compute = ("compute", "regulator")
     return {
         "@context": ["http://www.w3.org/ns/odrl.jsonld", {"ds": "https://dataspace.example/odrl/1#"}],
         "@type": "Offer",
@@ -153,12 +156,14 @@ def _policy(space: Consortium, algorithm: str) -> dict[str, Any]:
                 "target": f"urn:dataspace:asset:{space.asset}",
                 "action": "use",
                 "constraint": [
-                    one("purpose", "isAnyOf", ["benchmark"]),
+                    one("purpose", "isAnyOf", ["benchmark", "re-execution"]),
+                    one("ds:computeNode", "isAnyOf", [f"eip155:{space[name].account}" for name in may_compute]),
+                    one("ds:computeByBuyer", "eq", True),
                     one("product", "isAnyOf", [algorithm]),
                     one("recipient", "isAnyOf", ["role:buyer"]),
                     one("ds:secondsPerUse", "lteq", "PT10M"),
                     one("count", "lteq", 3),
-                    one("ds:usesPerBuyer", "lteq", 5),
+                    one("ds:usesPerBuyer", "lteq", 6),
                     one("ds:outputRows", "lteq", 100),
                     one("ds:groupSize", "gteq", 5),
                     one("ds:leastThreshold", "gteq", 2),
@@ -181,6 +186,13 @@ def _result(space: Consortium, order: str) -> dict[str, Any]:
     return wait_until(
         "result", lambda: _try(space["buyer"], "use", "result", order, "--out", str(out)), seconds=240
     )  # fmt: skip
+
+
+def _disclosed(space: Consortium, order: str) -> Path:
+    """What the buyer hands to the regulator about an order."""
+    file = space.root / f"{order}.disclosure"
+    space["buyer"].run("use", "disclose", order, "--to", space["regulator"].account, "--out", str(file))
+    return file
 
 
 def _audit(space: Consortium) -> dict[str, Any]:
@@ -238,3 +250,43 @@ def test_rebuild_from_nothing_twice_gives_the_same_digest(consortium: Consortium
     blocks = {first["block"], again["block"]}
     assert first["events"] == again["events"]
     assert len(blocks) > 1 or first["digest"] == again["digest"]
+
+
+def test_regulator_repeats_an_honest_use_and_a_lie_and_finds_the_lie(consortium: Consortium) -> None:
+    regulator, provider, compute = consortium["regulator"], consortium["provider"], consortium["compute"]
+    _, order = consortium.order(seconds=300)
+    honest = _result(consortium, order)["use"]
+    disclosure = _disclosed(consortium, order)
+    compute.stop()
+    compute.program = "tests.e2e.lying_compute"
+    compute.serve()
+    _, lied = consortium.order(seconds=300)
+    lie = _result(consortium, lied)["use"]
+    regulator.serve()
+
+    # nobody has granted yet: what to wait for, and the same command goes on later
+    waiting = regulator.run(
+        "audit", "reexecute", honest, "--disclosure", str(disclosure), "--wait", "0", status=4
+    )["error"]  # fmt: skip
+    assert "a provider has not answered request 0x" in waiting
+    (asked,) = wait_until("request final", lambda: provider.run("access", "pending")["requests"])
+    assert (asked["purpose"], asked["buyer"]) == ("re-execution", regulator.account)
+    provider.run("access", "grant", asked["request"])
+    confirmed = regulator.run("audit", "reexecute", honest, "--disclosure", str(disclosure))
+    assert (confirmed["outcome"], confirmed["findings"]) == ("confirmed", [])
+    assert confirmed["reexecution"]["output"] == confirmed["output"]
+
+    # another order's disclosure is wrong input; the right one shows the lie, under the grant that is there
+    told = regulator.run("audit", "reexecute", lie, "--disclosure", str(disclosure), status=2)["error"]
+    assert "the disclosure is of another order" in told
+    found = regulator.run("audit", "reexecute", lie, "--disclosure", str(_disclosed(consortium, lied)), status=1)
+    assert found["outcome"] == "not-reproduced"
+    (finding,) = found["findings"]
+    assert (finding["rule"], finding["accused"]) == ("result-not-reproduced", compute.account)
+
+    # any auditor sees it from the chain and what all serve, and nothing else
+    auditor = Organisation("auditor", consortium.root / "auditor")
+    auditor.init(consortium.url, "--pin", str(consortium.root / "pin.json"))
+    auditor.run("audit", "rebuild")
+    report = auditor.run("audit", "verify", "--allow-private", status=1)
+    assert [(one["rule"], one["subject"]["id"]) for one in report["findings"]] == [("result-not-reproduced", lie)]

@@ -219,7 +219,7 @@ class DataSpace:
 
     def anchor_logs(self) -> None:
         """Each organisation with new entries anchors its head, and serves what lies behind it."""
-        for party in (self.provider, self.buyer, *self.custodians, self.compute):
+        for party in (self.provider, self.buyer, *self.custodians, self.compute, self.regulator):
             before, peaks = self._anchored.get(party.account, (EMPTY_HEAD, ()))
             head = self.log_head(party)
             if head == before:
@@ -507,14 +507,14 @@ class DataSpace:
         self.record(holder, Act.SHRED, offered.deal.hash, statement=statement.hash)
         return statement
 
-    def open(self, *granted: Granted, seconds: int = 500) -> tuple[Opened, ...]:
+    def open(self, *granted: Granted, seconds: int = 500, parameters: Digest | None = None) -> tuple[Opened, ...]:
         """One order over some grants, and the uses that it opens."""
         self._orders += 1
         order = Order(
             grants=tuple(one.id for one in granted),
             number=self._orders,
             algorithm=self.algorithm.hash,
-            parameters=Parameters({}, self.entropy(32)).hash,
+            parameters=parameters or Parameters({}, self.entropy(32)).hash,
             compute_node=self.compute.account,
             result_key=Bytes32(BoxKey.generate(self.entropy).public),
             deadline=self.now + seconds,
@@ -593,6 +593,20 @@ class DataSpace:
         self.compute.ledger.access.close_use(receipt.order_hash, True, 0, receipt.hash, self.digest(), rows)
         return receipt
 
+    def reexecute(
+        self, of: Receipt, offered: Offered, output: Digest, party: Party, parameters: Digest | None = None
+    ) -> Receipt:
+        """A party buys and computes for itself what a receipt is about, and says what came out."""
+        buyer, compute = self.buyer, self.compute
+        self.buyer = self.compute = party
+        (use,) = self.open(self.grant(offered), parameters=parameters or of.parameters)
+        self.release(use, 0, 1, 2, 3)
+        receipt = replace(self.receipt(use, rows=of.rows_out, output=output), reexecutes=of.hash)
+        self.sign(receipt)
+        party.ledger.access.close_use(receipt.order_hash, True, 0, receipt.hash, self.digest(), receipt.rows_out)
+        self.buyer, self.compute = buyer, compute
+        return receipt
+
     def fail_with_receipt(self, *opened: Opened, reason: int) -> Receipt:
         """The compute node closes an order's uses as failed, with a receipt of the failure."""
         receipt = replace(
@@ -612,11 +626,11 @@ class DataSpace:
         self.serve("receipt", receipt.hash, signed.to_json())
         self.record(self.compute, Act.RECEIPT, receipt.order_hash, receipt=receipt.hash)
 
-    def receipt(self, *opened: Opened, rows: int, verdict: str = PASSED) -> Receipt:
+    def receipt(self, *opened: Opened, rows: int, verdict: str = PASSED, output: Digest | None = None) -> Receipt:
         """What the compute node says of a completed order."""
         order = opened[0].event.order
         access = self.operator.access.address
-        output = output_digest(b"result", self.entropy(32)) if verdict == PASSED else NOTHING
+        output = output or (output_digest(b"result", self.entropy(32)) if verdict == PASSED else NOTHING)
         self.record(self.compute, Act.VERDICT, opened[0].event.order_hash, verdict, output=output)
         return Receipt(
             order_hash=order_hash(order, self.operator.domain.chain_id, access),
