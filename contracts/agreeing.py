@@ -63,6 +63,9 @@ class AgreeingChain:
     def block(self, number: int) -> Block:
         return self._agree(f"block {number}", lambda chain: chain.block(number))
 
+    def blocks(self, numbers: Sequence[int]) -> tuple[Block, ...]:
+        return self._agree(f"blocks {numbers[0]} to {numbers[-1]}", lambda chain: chain.blocks(numbers))
+
     def header(self, number: int) -> Header:
         """Honest nodes may hold different seals of one block: what must agree is its hash."""
         answers = self._ask(lambda chain: chain.header(number))
