@@ -27,8 +27,10 @@ Where = Path | str | None
 _CHUNK_ROWS: Final = 2_000
 _BESIDE: Final = "audit_new"
 _POSTGRESQL_TYPES: Final = {int: "int8", str: "varchar", bytes: "bytea"}
+_PAGE_BYTES: Final = 16_384
 _CACHE_KB: Final = 64_000
 """Of SQLite's pages: ids come in no order, and their index is written all over."""
+_CHECKPOINT_PAGES: Final = 4_000
 
 
 class LogRow(NamedTuple):
@@ -56,12 +58,14 @@ class LogTable(SQLModel, table=True):
     """The table of `LogRow`, with the same columns; rows go in and come out by thousands, so they are no models."""
 
     __tablename__ = "audit_logs"
+    # In SQLite the rows stand in the order of their key, and nothing beside it.
+    __table_args__ = {"sqlite_with_rowid": False}
     block_number: int = Field(primary_key=True, sa_type=BigInteger)
     log_index: int = Field(primary_key=True, sa_type=BigInteger)
     block_hash: str
     time: int = Field(sa_type=BigInteger)
     transaction_hash: str
-    contract: str = Field(index=True)
+    contract: str
     event: str
     seq: int = Field(sa_type=BigInteger)
     subject: str = Field(index=True)
@@ -196,8 +200,10 @@ def _engine(where: Where, beside: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
 
     return engine

@@ -166,7 +166,7 @@ def _topic(entry: Abi, own: Field, place: int) -> _Value:
     raise _UnwrittenError
 
 
-def _value(entry: Abi, own: Field, at: int) -> _Value:
+def _value(entry: Abi, own: Field, at: int) -> _Value:  # noqa: PLR0911  a case for each type
     kind, start, end = str(entry["type"]), 2 * at, 2 * at + 2 * _WORD
     word = f"words[{start}:{end}]"
     if kind == "tuple" and not own.kind.dynamic:

@@ -41,8 +41,8 @@ _BYTES: Final = frozenset(
 class RpcChain:
     """A `Chain` behind `url` (http or https).
 
-    `timeout` is how many seconds an endpoint may be silent, `most_bytes` the longest answer that is taken; `log_span` is
-    how many blocks one look for logs covers, since nodes limit it; `own_node` states that whoever runs this process
+    `timeout` is how many seconds an endpoint may be silent, `most_bytes` the longest answer that is taken; `log_span`
+    is how many blocks one look for logs covers, since nodes limit it; `own_node` states that whoever runs this process
     also runs the node.
     """
 
@@ -267,7 +267,7 @@ def _number(text: _Json) -> int:
 
 
 def _logs(answer: _Json) -> list[RawLog]:
-    """The busiest function here: what comes again from log to log is read once, and no call is made that can be spared."""
+    """The busiest function here: what comes again from log to log is read once, and no call is made in vain."""
     fromhex = bytes.fromhex
     addresses: dict[str, Address] = {}
     hashes: dict[str, Digest] = {}
