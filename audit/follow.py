@@ -128,7 +128,9 @@ class Follower:
         self._check_tip(block)
         if block.hash != last.hash:
             raise FinalityError(last.number, last.hash, block.hash)
-        for answer in self._ranges.over(settled[0].block.number, last.number):
+        # A step that failed after it wrote some ranges is taken again: they are not written twice.
+        first = settled[0].block.number if self._index.tip is None else self._index.tip.number + 1
+        for answer in self._ranges.over(first, last.number):
             self._append(answer, block)
 
     def _check_tip(self, final: Block) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 
 from audit.documents import MemoryDocuments
 from audit.errors import StoreError
-from audit.follow import Progress, rebuild
+from audit.follow import Follower, Progress, rebuild
 from audit.index import Index, Summary
 from audit.rows import RowReader
 from audit.verify import verify
@@ -30,8 +30,9 @@ from tests.audit.auditing import read_only
 from tests.sim.dataspace import DataSpace
 from tests.sim.histories import History
 from tests.sim.postgres import Postgres, postgres
+from tests.sim.reorganising_chain import ReorganisingChain
 
-ROUNDS = 10
+KILLS = 50
 
 
 class Remembered(LyingChain):
@@ -158,19 +159,60 @@ def killed(work: Callable[[], object], seconds: float) -> None:
     child.join()
 
 
+def followed(ledger: Ledger, chain: ReorganisingChain, where: Path | str) -> None:
+    """Follows the tip until the whole chain is shown, a block or a reorganisation a step."""
+    index = Index.open(where)
+    while index.tip is not None and chain.head().number < index.tip.number + chain.depth:
+        chain.grow()
+    follower = Follower(ledger, index, range_blocks=2)
+    while True:
+        follower.step()
+        if chain.whole:
+            break
+        chain.move()
+    index.close()
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_rebuild_killed_again_and_again_gives_the_same_digest(
+def test_rebuild_killed_at_50_random_moments_gives_the_same_digest(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, ledger: Ledger, whole: Summary
 ) -> None:
     server = request.getfixturevalue("server") if kind == "postgresql" else None
     where: Path | str = server.database() if server else tmp_path / "audit.db"
     chance = random.Random(3)
-    reached = set()
-    for _ in range(ROUNDS):
-        killed(lambda: rebuild(ledger, where, range_blocks=2), chance.uniform(0.02, 0.2))
-        index = Index.open(where)
-        if index.tip is not None:
-            reached.add(index.tip.number)
-        index.close()
+    reached = []
+    for _ in range(KILLS):
+        killed(lambda: rebuild(ledger, where, range_blocks=2), chance.uniform(0.01, 0.12))
+        reached.append(_tip(where))
+        if reached[-1] == whole.tip.number:
+            where = server.database() if server else tmp_path / f"audit-{len(reached)}.db"
     assert rebuild(ledger, where, range_blocks=2) == whole
-    assert min(reached) < whole.tip.number
+    assert len(set(reached)) > 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_follower_of_the_tip_killed_at_50_random_moments_gives_the_same_digest(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, space: DataSpace
+) -> None:
+    server = request.getfixturevalue("server") if kind == "postgresql" else None
+    where: Path | str = server.database() if server else tmp_path / "audit.db"
+    chain = ReorganisingChain(space.chain, 1, depth=2)
+    following = read_only(space, chain)
+    chance = random.Random(5)
+    reached = []
+    for _ in range(KILLS):
+        killed(lambda: followed(following, chain, where), chance.uniform(0.02, 0.2))
+        reached.append(_tip(where))
+    while not chain.whole:
+        chain.grow()
+    found = rebuild(following, where)
+    assert found == rebuild(following, tmp_path / "undisturbed.db")
+    assert len(set(reached)) > 2
+
+
+def _tip(where: Path | str) -> int:
+    index = Index.open(where)
+    try:
+        return -1 if index.tip is None else index.tip.number
+    finally:
+        index.close()
