@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -159,18 +159,36 @@ def killed(work: Callable[[], object], seconds: float) -> None:
     child.join()
 
 
-def followed(ledger: Ledger, chain: ReorganisingChain, where: Path | str) -> None:
-    """Follows the tip until the whole chain is shown, a block or a reorganisation a step."""
-    index = Index.open(where)
-    while index.tip is not None and chain.head().number < index.tip.number + chain.depth:
-        chain.grow()
-    follower = Follower(ledger, index, range_blocks=2)
-    while True:
-        follower.step()
-        if chain.whole:
-            break
-        chain.move()
-    index.close()
+class World:
+    """A reorganising chain that goes on whoever dies: how often it has moved is known to all processes."""
+
+    def __init__(self, space: DataSpace) -> None:
+        self._space = space
+        self._true = Remembered(space.chain)
+        self._moves = multiprocessing.RawValue("i", 0)  # no lock that a dead process could hold
+        self.chain()
+
+    def chain(self) -> ReorganisingChain:
+        chain = ReorganisingChain(self._true, 1, depth=2)
+        for _ in range(self._moves.value):
+            chain.move()
+        return chain
+
+    def ledger(self, chain: ReorganisingChain) -> Ledger:
+        return read_only(self._space, chain)
+
+    def follow(self, where: Path | str) -> None:
+        """Follows the tip until the whole chain is shown; the chain moves after each look."""
+        chain = self.chain()
+        index = Index.open(where)
+        follower = Follower(self.ledger(chain), index, range_blocks=2)
+        while True:
+            follower.step()
+            if chain.whole:
+                break
+            self._moves.value += 1
+            chain.move()
+        index.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -182,7 +200,7 @@ def test_rebuild_killed_at_50_random_moments_gives_the_same_digest(
     chance = random.Random(3)
     reached = []
     for _ in range(KILLS):
-        killed(lambda: rebuild(ledger, where, range_blocks=2), chance.uniform(0.01, 0.12))
+        killed(partial(rebuild, ledger, where, range_blocks=2), chance.uniform(0.01, 0.12))
         reached.append(_tip(where))
         if reached[-1] == whole.tip.number:
             where = server.database() if server else tmp_path / f"audit-{len(reached)}.db"
@@ -196,17 +214,15 @@ def test_follower_of_the_tip_killed_at_50_random_moments_gives_the_same_digest(
 ) -> None:
     server = request.getfixturevalue("server") if kind == "postgresql" else None
     where: Path | str = server.database() if server else tmp_path / "audit.db"
-    chain = ReorganisingChain(space.chain, 1, depth=2)
-    following = read_only(space, chain)
+    world = World(space)
     chance = random.Random(5)
     reached = []
     for _ in range(KILLS):
-        killed(lambda: followed(following, chain, where), chance.uniform(0.02, 0.2))
+        killed(partial(world.follow, where), chance.uniform(0.02, 0.15))
         reached.append(_tip(where))
-    while not chain.whole:
-        chain.grow()
-    found = rebuild(following, where)
-    assert found == rebuild(following, tmp_path / "undisturbed.db")
+    world.follow(where)
+    ended = world.ledger(world.chain())
+    assert rebuild(ended, where) == rebuild(ended, tmp_path / "undisturbed.db")
     assert len(set(reached)) > 2
 
 
