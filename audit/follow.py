@@ -7,6 +7,7 @@ index's tip, so that a follower killed at any moment goes on where it was.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ from contracts.chain import Block
 from contracts.errors import ChainIntegrityError, ChainRefusedError
 from contracts.ledger import Ledger
 
-__all__ = ["Follower", "Progress", "rebuild"]
+__all__ = ["Follower", "Progress", "collect_seldom", "rebuild"]
 
 _RANGE_BLOCKS: Final = 10_000
 _WORKERS: Final = 2
 _GAP_BLOCKS: Final = 128
+_PROOF_SHARE: Final = 9
+_COLLECT_AFTER: Final = (50_000, 20, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,14 @@ class Follower:
         *,
         workers: int = _WORKERS,
         sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Binds the index to the ledger; StoreError when it is of another one."""
         self._ledger = ledger
         self._index = index
-        self._ranges = Ranges(self._answer, _size, Pace(most=range_blocks), workers, sleep=sleep)
+        self._ranges = Ranges(self._answer, _size, Pace(most=range_blocks), workers, monotonic=monotonic, sleep=sleep)
+        self._monotonic = monotonic
+        self._next_proof = monotonic()
         self._reader = RowReader({address: name for name, address in ledger.addresses.items()})
         self._local: Local | None = None
         index.begin(Identity(ledger.domain, ledger.pin.genesis_hash, MappingProxyType(dict(ledger.addresses))))
@@ -81,7 +87,13 @@ class Follower:
         added = 0
         for answer in self._ranges.over(first, final.number):
             added += self._append(answer, final)
+            if answer.last == final.number:
+                self._settle(final)
             yield Progress(answer.last, final.number, added)
+        # One that was killed between its last events and their heads still owes these.
+        tip = self._index.tip
+        if tip is not None and tip.number == final.number and self._index.claimed != tip.number:
+            self._settle(final)
 
     def step(self) -> tuple[FollowEvent, ...]:
         """One look at the head: what joined, what left, what became final (and is indexed then).
@@ -132,6 +144,7 @@ class Follower:
         first = settled[0].block.number if self._index.tip is None else self._index.tip.number + 1
         for answer in self._ranges.over(first, last.number):
             self._append(answer, block)
+        self._settle(block, seldom=True)
 
     def _check_tip(self, final: Block) -> None:
         tip = self._index.tip
@@ -150,17 +163,26 @@ class Follower:
         return Answer(first, last, logs, headers)
 
     def _append(self, answer: Answer, final: Block) -> int:
-        """Writes an answer, cross-checked; how many events it had. With heads where it ends at the final block."""
+        """Writes an answer, cross-checked; how many events it had."""
         check_headers(answer)
         rows = self._reader.rows(answer.logs, answer.headers)
         block = answer.headers[answer.last]
-        claim, proof = None, None
-        if block.number == final.number:
-            if block.hash != final.hash:
-                raise FinalityError(final.number, final.hash, block.hash)
-            claim, proof = self._claim(block), self._proof(block)
-        self._index.append(rows, Tip(block.number, block.hash, block.timestamp), claim, proof)
+        if block.number == final.number and block.hash != final.hash:
+            raise FinalityError(final.number, final.hash, block.hash)
+        self._index.append(rows, Tip(block.number, block.hash, block.timestamp))
         return len(rows)
+
+    def _settle(self, block: Block, *, seldom: bool = False) -> None:
+        """Adds the heads that events up to `block`, the index's tip, must hash to; after the events, which can be seen
+        before. `seldom`: proofs, which some nodes are slow to make, take no more than a tenth of the time.
+        """
+        begin = self._monotonic()
+        proof = None
+        if not seldom or begin >= self._next_proof:
+            proof = self._proof(block)
+            end = self._monotonic()
+            self._next_proof = end + _PROOF_SHARE * (end - begin)
+        self._index.append((), Tip(block.number, block.hash, block.timestamp), self._claim(block), proof)
 
     def _claim(self, block: Block) -> Claim:
         """The heads that the endpoint's state has at a block."""
@@ -180,6 +202,13 @@ class Follower:
             return prove_heads(self._ledger, block)
         except ChainRefusedError:
             return None  # the node keeps no proofs; the report says `unproven` or `checkpoint`
+
+
+def collect_seldom() -> None:
+    """Sets this process's garbage collector for events by the thousand, which hold no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def rebuild(

@@ -88,6 +88,11 @@ class Index:
         return self._tip
 
     @property
+    def claimed(self) -> int | None:
+        """The block whose heads the endpoint gave last."""
+        return None if self._claim is None else self._claim.block
+
+    @property
     def proof(self) -> HeadsProof | None:
         """The heads at the tip as the chain proves them; None where it keeps no proofs. Not verified here."""
         return self._proof

@@ -43,8 +43,10 @@ class Pace:
 
     def after(self, blocks: int, logs: int, seconds: float) -> Pace:
         """The pace after an answer over so many blocks."""
-        if logs > 2 * self.logs or seconds > 2 * self.seconds:
+        if seconds > 2 * self.seconds:
             return self.slower(blocks)
+        if logs > self.logs:
+            return replace(self, blocks=max(1, min(self.blocks, blocks * self.logs // logs)))
         if 2 * logs <= self.logs and 2 * seconds <= self.seconds and blocks >= self.blocks:
             return replace(self, blocks=min(self.most, 2 * self.blocks))
         return self

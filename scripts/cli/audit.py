@@ -15,6 +15,7 @@ from audit.checkpoints import build_checkpoint, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
 from audit.errors import RequestError
 from audit.findings import Finding
+from audit.follow import collect_seldom
 from audit.follow import rebuild as rebuild_index
 from audit.index import Index
 from audit.picture import State
@@ -74,6 +75,7 @@ def rebuild(
 ) -> None:
     """Bring the index up to the final block of the chain."""
     with told(), Home(home), _ledger(home, chain_url) as ledger, progress("events") as advance:
+        collect_seldom()
         summary = rebuild_index(
             ledger,
             _where(home, database),
