@@ -1,35 +1,39 @@
 """Follows a ledger into an index: history in ranges of final blocks, then the tip block by block.
 
-Only final blocks reach the index, so nothing there is ever undone. Answers are held against each other: every log
-against the header of its block (hash and bloom), every range against itself (order, bounds, addresses), the last
-indexed block against the chain again before anything is added. What can't be seen in one answer (a log left out) shows
-later, in `seq` and heads. All state is the index's tip, so that a follower killed at any moment goes on where it was.
+Only final blocks reach the index, so nothing there is ever undone. Answers are held against each other before they are
+written (`audit.answers`), and the last indexed block against the chain again before anything is added. All state is the
+index's tip, so that a follower killed at any moment goes on where it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import gc
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from eth_utils.crypto import keccak
-
-from audit.entries import Claim, Entry, Identity, Tip
-from audit.errors import FinalityError, RequestError
+from audit.answers import Answer, check_headers, check_order
+from audit.entries import Claim, Identity, Tip
+from audit.errors import FinalityError
 from audit.index import Index, Summary
 from audit.proof import HeadsProof, prove_heads
-from audit.reconcile import FinalEvent, FollowEvent, Link, Local, advance, finalize
+from audit.ranges import Pace, Ranges
+from audit.reconcile import FinalEvent, FollowEvent, Gap, Link, Local, advance, finalize
+from audit.rows import RowReader
 from audit.store import Where
-from capsule.ids import Address, Digest
-from contracts.chain import Block, RawLog
+from contracts.chain import Block
 from contracts.errors import ChainIntegrityError, ChainRefusedError
-from contracts.events import SequencedEvent
 from contracts.ledger import Ledger
 
-__all__ = ["Follower", "Progress", "rebuild"]
+__all__ = ["Follower", "Progress", "collect_seldom", "rebuild"]
 
-_RANGE_BLOCKS: Final = 2_000
+_RANGE_BLOCKS: Final = 10_000
+_WORKERS: Final = 2
+_GAP_BLOCKS: Final = 128
+_PROOF_SHARE: Final = 9
+_COLLECT_AFTER: Final = (50_000, 20, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,29 @@ class Progress:
 
 
 class Follower:
-    """One ledger into one index. `range_blocks`: blocks asked for at once."""
+    """One ledger into one index.
 
-    def __init__(self, ledger: Ledger, index: Index, range_blocks: int = _RANGE_BLOCKS) -> None:
+    `range_blocks`: most blocks asked for at once; `workers` fetch ranges ahead. An endpoint that fails is asked again
+    after pauses that `sleep` makes, before its error is raised.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        index: Index,
+        range_blocks: int = _RANGE_BLOCKS,
+        *,
+        workers: int = _WORKERS,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Binds the index to the ledger; StoreError when it is of another one."""
-        if range_blocks < 1:
-            raise RequestError("a range has at least one block")
         self._ledger = ledger
         self._index = index
-        self._range_blocks = range_blocks
+        self._ranges = Ranges(self._answer, _size, Pace(most=range_blocks), workers, monotonic=monotonic, sleep=sleep)
+        self._monotonic = monotonic
+        self._next_proof = monotonic()
+        self._reader = RowReader({address: name for name, address in ledger.addresses.items()})
         self._local: Local | None = None
         index.begin(Identity(ledger.domain, ledger.pin.genesis_hash, MappingProxyType(dict(ledger.addresses))))
 
@@ -67,15 +85,15 @@ class Follower:
         self._check_tip(final)
         first = 0 if self._index.tip is None else self._index.tip.number + 1
         added = 0
-        while first <= final.number:
-            last = min(first + self._range_blocks - 1, final.number)
-            entries = self._range(first, last)
-            block = final if last == final.number else self._ledger.chain.block(last)
-            claim, proof = (self._claim(block), self._proof(block)) if last == final.number else (None, None)
-            self._index.append(entries, Tip(block.number, block.hash, block.timestamp), claim, proof)
-            added += len(entries)
-            first = last + 1
-            yield Progress(last, final.number, added)
+        for answer in self._ranges.over(first, final.number):
+            added += self._append(answer, final)
+            if answer.last == final.number:
+                self._settle(final)
+            yield Progress(answer.last, final.number, added)
+        # One that was killed between its last events and their heads still owes these.
+        tip = self._index.tip
+        if tip is not None and tip.number == final.number and self._index.claimed != tip.number:
+            self._settle(final)
 
     def step(self) -> tuple[FollowEvent, ...]:
         """One look at the head: what joined, what left, what became final (and is indexed then).
@@ -90,19 +108,20 @@ class Follower:
             if tip is None:
                 raise ChainIntegrityError("the chain has no final block")
             self._local = Local(_link(chain.block(tip.number)))
-        local, happened = self._advanced(self._local, _link(chain.head()))
+        # The final block before the head: what was final then stands under any head that is asked for later.
         final = self._ledger.final_block()
+        local, happened = self._advanced(self._local, _link(chain.head()))
         local, settled = finalize(local, final.number)
-        self._local = local
         if settled:
             self._append_final(settled)
+        self._local = local
         return (*happened, *settled)
 
     def _advanced(self, local: Local, head: Link) -> tuple[Local, tuple[FollowEvent, ...]]:
         local, happened, gap = advance(local, head)
         while gap is not None:
-            for number in range(gap.first, gap.last + 1):
-                local, more, gap = advance(local, _link(self._ledger.chain.block(number)))
+            for block in self._blocks(gap):
+                local, more, gap = advance(local, _link(block))
                 happened += more
                 if gap is not None:
                     break
@@ -111,15 +130,21 @@ class Follower:
                 happened += more
         return local, happened
 
+    def _blocks(self, gap: Gap) -> Iterator[Block]:
+        for first in range(gap.first, gap.last + 1, _GAP_BLOCKS):
+            yield from self._ledger.chain.blocks(range(first, min(first + _GAP_BLOCKS, gap.last + 1)))
+
     def _append_final(self, settled: tuple[FinalEvent, ...]) -> None:
         last = settled[-1].block
-        self._check_tip(self._ledger.chain.block(last.number))
         block = self._ledger.chain.block(last.number)
+        self._check_tip(block)
         if block.hash != last.hash:
             raise FinalityError(last.number, last.hash, block.hash)
-        entries = self._range(settled[0].block.number, last.number)
-        tip = Tip(block.number, block.hash, block.timestamp)
-        self._index.append(entries, tip, self._claim(block), self._proof(block))
+        # A step that failed after it wrote some ranges is taken again: they are not written twice.
+        first = settled[0].block.number if self._index.tip is None else self._index.tip.number + 1
+        for answer in self._ranges.over(first, last.number):
+            self._append(answer, block)
+        self._settle(block, seldom=True)
 
     def _check_tip(self, final: Block) -> None:
         tip = self._index.tip
@@ -129,22 +154,35 @@ class Follower:
         if block.hash != tip.hash:
             raise FinalityError(tip.number, tip.hash, block.hash)
 
-    def _range(self, first: int, last: int) -> list[Entry]:
-        """The events of blocks first..last, cross-checked."""
+    def _answer(self, first: int, last: int) -> Answer:
+        """What the chain has of blocks first..last; in a worker."""
         logs = self._ledger.raw_logs(first, last)
-        contracts = {address: name for name, address in self._ledger.addresses.items()}
-        _check_order(logs, first, last, contracts)
-        headers: dict[int, Block] = {}
-        entries = []
-        for log in logs:
-            if log.block_number not in headers:
-                headers[log.block_number] = self._ledger.chain.block(log.block_number)
-            header = headers[log.block_number]
-            _check_log(log, header)
-            event = self._ledger.decoder.decode(log)
-            if isinstance(event, SequencedEvent):
-                entries.append(Entry(contracts[log.address], event, header.timestamp))
-        return entries
+        check_order(logs, first, last, self._ledger.addresses.values())
+        numbers = sorted({log.block_number for log in logs} | {last})
+        headers = dict(zip(numbers, self._ledger.chain.blocks(numbers), strict=True))
+        return Answer(first, last, logs, headers)
+
+    def _append(self, answer: Answer, final: Block) -> int:
+        """Writes an answer, cross-checked; how many events it had."""
+        check_headers(answer)
+        rows = self._reader.rows(answer.logs, answer.headers)
+        block = answer.headers[answer.last]
+        if block.number == final.number and block.hash != final.hash:
+            raise FinalityError(final.number, final.hash, block.hash)
+        self._index.append(rows, Tip(block.number, block.hash, block.timestamp))
+        return len(rows)
+
+    def _settle(self, block: Block, *, seldom: bool = False) -> None:
+        """Adds the heads that events up to `block`, the index's tip, must hash to; after the events, which can be seen
+        before. `seldom`: proofs, which some nodes are slow to make, take no more than a tenth of the time.
+        """
+        begin = self._monotonic()
+        proof = None
+        if not seldom or begin >= self._next_proof:
+            proof = self._proof(block)
+            end = self._monotonic()
+            self._next_proof = end + _PROOF_SHARE * (end - begin)
+        self._index.append((), Tip(block.number, block.hash, block.timestamp), self._claim(block), proof)
 
     def _claim(self, block: Block) -> Claim:
         """The heads that the endpoint's state has at a block."""
@@ -166,12 +204,20 @@ class Follower:
             return None  # the node keeps no proofs; the report says `unproven` or `checkpoint`
 
 
+def collect_seldom() -> None:
+    """Sets this process's garbage collector for events by the thousand, which hold no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+
+
 def rebuild(
     ledger: Ledger,
     where: Where,
     *,
     afresh: bool = False,
     range_blocks: int = _RANGE_BLOCKS,
+    workers: int = _WORKERS,
     last_block: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
@@ -182,7 +228,7 @@ def rebuild(
     """
     index = Index.open(where, beside=afresh)
     try:
-        for step in Follower(ledger, index, range_blocks).catch_up(last_block):
+        for step in Follower(ledger, index, range_blocks, workers=workers).catch_up(last_block):
             if progress is not None:
                 progress(step)
         summary = index.summary()
@@ -197,32 +243,5 @@ def _link(block: Block) -> Link:
     return Link(block.number, block.hash, block.parent_hash)
 
 
-def _check_order(logs: Iterable[RawLog], first: int, last: int, contracts: dict[Address, str]) -> None:
-    before = (first, -1)
-    for log in logs:
-        place = (log.block_number, log.log_index)
-        if place <= before or not first <= log.block_number <= last or log.address not in contracts:
-            raise ChainIntegrityError(
-                f"the endpoint answers for blocks {first} to {last} with a log of {log.address} at block "
-                f"{log.block_number}, position {log.log_index}, which does not belong there"
-            )
-        before = place
-
-
-def _check_log(log: RawLog, header: Block) -> None:
-    if log.block_hash != header.hash:
-        raise ChainIntegrityError(
-            f"the endpoint has two blocks {log.block_number}: {header.hash}, and {log.block_hash} for one of its logs"
-        )
-    for item in (bytes(log.address), *log.topics):
-        if not _in_bloom(header.logs_bloom, item):
-            raise ChainIntegrityError(
-                f"the bloom of block {log.block_number} does not have its log at position {log.log_index}"
-            )
-
-
-def _in_bloom(bloom: bytes, item: bytes) -> bool:
-    """Whether a block's bloom (2048 bits, Yellow Paper 4.3.1) may hold an address or topic."""
-    digest: Final = Digest(bytes(keccak(item)))
-    value = int.from_bytes(bloom, "big")
-    return all(value >> (int.from_bytes(digest[at : at + 2], "big") & 2047) & 1 for at in (0, 2, 4))
+def _size(answer: Answer) -> int:
+    return len(answer.logs)

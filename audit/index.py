@@ -19,7 +19,7 @@ from audit.ledger_state import fold
 from audit.notation import claim_from_json, claim_json, identity_from_json, identity_json, tip_from_json, tip_json
 from audit.picture import State
 from audit.proof import HeadsProof, heads_proof_from_json, heads_proof_json
-from audit.record import body
+from audit.rows import RowReader
 from audit.store import LogRow, Store, Where
 from capsule import canonical
 from capsule.canonical import Json
@@ -28,7 +28,7 @@ from capsule.ids import Address, Digest
 from contracts.chain import RawLog
 from contracts.decode import EventDecoder
 from contracts.errors import ChainIntegrityError
-from contracts.events import AssetEvent, DeviceEvent, SequencedEvent
+from contracts.events import SequencedEvent
 
 __all__ = ["Index", "Summary"]
 
@@ -88,6 +88,11 @@ class Index:
         return self._tip
 
     @property
+    def claimed(self) -> int | None:
+        """The block whose heads the endpoint gave last."""
+        return None if self._claim is None else self._claim.block
+
+    @property
     def proof(self) -> HeadsProof | None:
         """The heads at the tip as the chain proves them; None where it keeps no proofs. Not verified here."""
         return self._proof
@@ -105,16 +110,16 @@ class Index:
             raise StoreError("the index is of another ledger (chain, Directory or contracts differ)")
 
     def append(
-        self, entries: Sequence[Entry], tip: Tip, claim: Claim | None = None, proof: HeadsProof | None = None
+        self, rows: Sequence[LogRow], tip: Tip, claim: Claim | None = None, proof: HeadsProof | None = None
     ) -> None:
-        """Adds the events of the blocks after the present tip up to `tip`, all or nothing.
+        """Adds the events (`audit.rows`) of the blocks after the present tip up to `tip`, all or nothing.
 
         `claim`: the heads that the endpoint gives for `tip`; `proof`: the same with proofs, where the chain has them.
         """
         facts = {"tip": _text(tip_json(tip)), "proof": "null" if proof is None else _text(heads_proof_json(proof))}
         if claim is not None:
             facts["claim"] = _text(claim_json(claim))
-        self._store.append([_row(entry) for entry in entries], facts)
+        self._store.append(rows, facts)
         self._tip = tip
         self._claim = claim or self._claim
         self._proof = proof
@@ -122,14 +127,16 @@ class Index:
     def entries(self, last_block: int | None = None) -> Iterator[Entry]:
         """Events in chain order, read again from the raw logs. Raises StoreError for a row that does not read."""
         addresses = self.identity.contracts
-        decoder = EventDecoder({address: name for name, address in addresses.items()})
+        contracts = {address: name for name, address in addresses.items()}
+        decoder, reader = EventDecoder(contracts), RowReader(contracts)
         with closing(self._store.logs(last_block)) as rows:
             for row in rows:
                 try:
-                    event = decoder.decode(_log(row, addresses[row.contract]))
+                    log = _log(row, addresses[row.contract])
+                    event, again = decoder.decode(log), reader.row(log, row.time)
                 except (ChainIntegrityError, InputError, KeyError) as exc:
                     raise StoreError(f"the index is damaged at block {row.block_number}, log {row.log_index}") from exc
-                if not isinstance(event, SequencedEvent) or body(event).decode() != row.body:
+                if not isinstance(event, SequencedEvent) or again != row:
                     raise StoreError(f"the index was changed at block {row.block_number}, log {row.log_index}")
                 yield Entry(row.contract, event, row.time)
 
@@ -171,30 +178,6 @@ class Index:
 
 def _number(value: int) -> bytes:
     return value.to_bytes(8, "big")
-
-
-def _row(entry: Entry) -> LogRow:
-    event, log = entry.event, entry.event.log
-    match event:
-        case AssetEvent(asset=subject, asset_seq=subject_seq) | DeviceEvent(device=subject, device_seq=subject_seq):
-            named, number = str(subject), subject_seq
-        case _:
-            named, number = "", 0
-    return LogRow(
-        block_number=log.block_number,
-        log_index=log.log_index,
-        block_hash=str(log.block_hash),
-        time=entry.time,
-        transaction_hash=str(log.transaction_hash),
-        contract=entry.contract,
-        event=type(event).__name__,
-        seq=event.seq,
-        subject=named,
-        subject_seq=number,
-        topics=b"".join(log.topics),
-        data=log.data,
-        body=body(event).decode(),
-    )
 
 
 def _log(row: LogRow, address: Address) -> RawLog:

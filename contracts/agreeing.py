@@ -2,12 +2,14 @@
 
 Every answer about a block, call, log, receipt or proof is asked of all endpoints and compared; two that differ raise
 ChainDisagreementError with both answers. Endpoints may be a few blocks apart: the lowest head of all is the newest
-block here, and everything is asked at or below it. An endpoint that does not answer is passed over while two others do.
+block here, and everything is asked at or below it. An endpoint that does not answer is passed over while two others do,
+and that is told once, in the log; so is its return.
 Use endpoints of different organisations: agreement proves nothing about one operator's two nodes.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
@@ -17,6 +19,7 @@ from contracts.chain import Block, Chain, RawLog, StorageProof, TxReceipt, Verif
 from contracts.errors import (
     ChainDisagreementError,
     ChainRefusedError,
+    ChainSlowError,
     ChainUnreachableError,
     LedgerError,
     NonceConflictError,
@@ -27,6 +30,7 @@ from contracts.headers import Header
 __all__ = ["AgreeingChain"]
 
 _T = TypeVar("_T")
+_LOG: Final = logging.getLogger("dataspace.chain")
 _QUORUM: Final = 2
 _EVIDENCE_LENGTH: Final = 2_000
 
@@ -43,6 +47,7 @@ class AgreeingChain:
             raise InputError("one endpoint given twice agrees with itself and proves nothing")
         self._chains = tuple(chains)
         self._lag = lag
+        self._silent: set[int] = set()
 
     def __repr__(self) -> str:
         return f"AgreeingChain({', '.join(map(repr, self._chains))})"
@@ -62,6 +67,9 @@ class AgreeingChain:
 
     def block(self, number: int) -> Block:
         return self._agree(f"block {number}", lambda chain: chain.block(number))
+
+    def blocks(self, numbers: Sequence[int]) -> tuple[Block, ...]:
+        return self._agree(f"blocks {numbers[0]} to {numbers[-1]}", lambda chain: chain.blocks(numbers))
 
     def header(self, number: int) -> Header:
         """Honest nodes may hold different seals of one block: what must agree is its hash."""
@@ -151,15 +159,28 @@ class AgreeingChain:
 
     def _ask(self, question: Callable[[Chain], _T]) -> list[tuple[Chain, _T]]:
         answers: list[tuple[Chain, _T]] = []
-        silent: list[str] = []
-        for chain in self._chains:
+        silent: list[ChainUnreachableError] = []
+        for place, chain in enumerate(self._chains):
             try:
                 answers.append((chain, question(chain)))
+                self._tell(place, None)
             except ChainUnreachableError as error:
-                silent.append(str(error))
+                silent.append(error)
+                self._tell(place, error)
         if len(answers) < _QUORUM:
-            raise ChainUnreachableError(f"fewer than {_QUORUM} endpoints answer: {'; '.join(silent)}")
+            # Where one of them was slow, asking for less may help.
+            slow = any(isinstance(error, ChainSlowError) for error in silent)
+            kind = ChainSlowError if slow else ChainUnreachableError
+            raise kind(f"fewer than {_QUORUM} endpoints answer: {'; '.join(map(str, silent))}")
         return answers
+
+    def _tell(self, place: int, error: ChainUnreachableError | None) -> None:
+        if error is not None and place not in self._silent:
+            self._silent.add(place)
+            _LOG.warning("%s; it is passed over while two others answer", error)
+        elif error is None and place in self._silent:
+            self._silent.discard(place)
+            _LOG.warning("%r answers again", self._chains[place])
 
     def _agree(self, subject: str, question: Callable[[Chain], _T]) -> _T:
         return self._same(subject, self._ask(question))
@@ -168,7 +189,7 @@ class AgreeingChain:
         first = answers[0]
         for other in answers[1:]:
             if other[1] != first[1]:
-                raise self._disagreement(subject, (first, other))
+                raise self._disagreement(subject, _where_they_part(first, other))
         return first[1]
 
     def _lowest(self, subject: str, question: Callable[[Chain], Block], lag: int | None) -> Block:
@@ -185,3 +206,29 @@ class AgreeingChain:
     def _disagreement(self, subject: str, answers: Sequence[tuple[Chain, object]]) -> ChainDisagreementError:
         evidence = tuple((repr(chain), repr(answer)[:_EVIDENCE_LENGTH]) for chain, answer in answers)
         return ChainDisagreementError(subject, evidence)
+
+
+def _where_they_part(
+    first: tuple[Chain, object], other: tuple[Chain, object]
+) -> tuple[tuple[Chain, object], tuple[Chain, object]]:
+    """Of two long answers the first items that differ: evidence has to show the lie, not what stands before it."""
+    ours, theirs = first[1], other[1]
+    if not isinstance(ours, tuple) or not isinstance(theirs, tuple):
+        return first, other
+    shorter = min(len(ours), len(theirs))
+    at = next((place for place in range(shorter) if ours[place] != theirs[place]), shorter)
+    return (first[0], _Item(at, ours)), (other[0], _Item(at, theirs))
+
+
+class _Item:
+    """One item of an answer, as evidence."""
+
+    def __init__(self, at: int, answer: tuple[object, ...]) -> None:
+        self._text = (
+            f"{len(answer)} items, number {at + 1}: {answer[at]!r}"
+            if at < len(answer)
+            else (f"{len(answer)} items, none at {at + 1}")
+        )
+
+    def __repr__(self) -> str:
+        return self._text

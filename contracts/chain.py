@@ -102,6 +102,10 @@ class Chain(Protocol):
         """A block by number; raises ChainRefusedError when there is none yet."""
         ...
 
+    def blocks(self, numbers: Sequence[int]) -> tuple[Block, ...]:
+        """Blocks by number, in that order, in as few round trips as there can be; raises as `block`."""
+        ...
+
     def header(self, number: int) -> Header:
         """A block's whole header; raises ChainRefusedError where there is none, or none that hashes to its hash."""
         ...

@@ -168,6 +168,10 @@ class EmbeddedChain:
         with self._turn:
             return _block(self._header(number))
 
+    def blocks(self, numbers: Sequence[int]) -> tuple[Block, ...]:
+        with self._turn:
+            return tuple(_block(self._header(number)) for number in numbers)
+
     def header(self, number: int) -> Header:
         with self._turn:
             return Header.read(bytes(rlp.encode(self._header(number))))

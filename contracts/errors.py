@@ -1,7 +1,7 @@
 """Errors of the ledger's Python door, split by who is at fault and whether a retry helps.
 
-Everything that leaves `contracts` is one of these (or an error of `capsule` for a bad argument): errors of web3,
-eth-tester, py-evm, requests and SQLite are translated where they arise.
+Everything that leaves `contracts` is one of these (or an error of `capsule` for a bad argument): errors of urllib3,
+eth-tester, py-evm and SQLite are translated where they arise.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ __all__ = [
     "ChainDisagreementError",
     "ChainIntegrityError",
     "ChainRefusedError",
+    "ChainSlowError",
+    "ChainTooMuchError",
     "ChainUnreachableError",
     "DeployError",
     "HomeLockedError",
@@ -46,8 +48,16 @@ class ChainUnreachableError(LedgerError):
     """The endpoint gave no usable answer. A retry helps."""
 
 
+class ChainSlowError(ChainUnreachableError):
+    """The endpoint gave no whole answer in time. A retry helps, or asking for less."""
+
+
 class ChainRefusedError(LedgerError):
     """The endpoint answered with an error that is no revert: too little balance, an unknown block."""
+
+
+class ChainTooMuchError(ChainRefusedError):
+    """The endpoint does not give so much at once, or gave more than is taken. Asking for less helps."""
 
 
 class ChainDisagreementError(LedgerError):

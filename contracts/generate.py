@@ -17,6 +17,7 @@ from typing import Final
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector
 from eth_utils.crypto import keccak
 
+from contracts.generate_records import records
 from contracts.kinds import (
     ENUMS,
     PURE_STRUCTS,
@@ -43,6 +44,7 @@ def generate(abi_dir: Path, out_dir: Path) -> dict[Path, str]:
     files = {
         out_dir / "structs.py": _structs(abis),
         out_dir / "events.py": _events(abis),
+        out_dir / "records.py": records(abis, _HEADER),
         out_dir / "reverts.py": _reverts(abis),
         out_dir / "bindings" / "__init__.py": _bindings_index(),
     }

@@ -1,40 +1,27 @@
 """A chain behind one JSON-RPC endpoint.
 
 One endpoint can lie and leave things out: `verification` says so, unless the caller states that the node is its own.
-Logs are parsed with orjson straight into values; web3 serves for the transport alone. Every answer is taken for
-hostile: what is not of its type raises ChainIntegrityError.
+Every answer is taken for hostile: what is not of its type raises ChainIntegrityError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-import orjson
 import rlp
 from eth_utils.crypto import keccak
-from web3 import HTTPProvider
-from web3.exceptions import Web3Exception
-from web3.types import RPCEndpoint, RPCResponse
 
 from capsule.errors import InputError
 from capsule.ids import Address, Digest
 from contracts.chain import Block, RawLog, StorageProof, TxReceipt, Verification
-from contracts.decode import decode_revert
-from contracts.errors import (
-    ChainIntegrityError,
-    ChainRefusedError,
-    ChainUnreachableError,
-    NonceConflictError,
-    RevertedError,
-)
+from contracts.endpoint import Endpoint
+from contracts.errors import ChainIntegrityError, ChainRefusedError, NonceConflictError, RevertedError
 from contracts.headers import Header
 
 __all__ = ["RpcChain"]
 
 _Json = Any
-_EXECUTION_REVERTED: Final = 3
 # A header's fields in the order of its RLP, then those that later forks put behind them.
 _HEADER: Final = (
     *("parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom"),
@@ -51,37 +38,30 @@ _BYTES: Final = frozenset(
 )
 
 
-class _Provider(HTTPProvider):
-    """web3's transport without its JSON, its retries (a send is never repeated unseen) and its cache."""
-
-    def encode_rpc_request(self, method: RPCEndpoint, params: Any) -> bytes:
-        return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": next(self.request_counter)})
-
-    @staticmethod
-    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
-        return cast(RPCResponse, orjson.loads(raw_response))
-
-
 class RpcChain:
     """A `Chain` behind `url` (http or https).
 
-    `timeout` is in seconds, for each request; `log_span` is how many blocks one look for logs covers, since nodes limit
-    it; `own_node` states that whoever runs this process also runs the node.
+    `timeout` is how many seconds an endpoint may be silent, `most_bytes` the longest answer that is taken; `log_span`
+    is how many blocks one look for logs covers, since nodes limit it; `own_node` states that whoever runs this process
+    also runs the node.
     """
 
-    def __init__(self, url: str, timeout: float = 10.0, *, own_node: bool = False, log_span: int = 5_000) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError("an endpoint is an http or https URL")
+    def __init__(
+        self,
+        url: str,
+        timeout: float = 10.0,
+        *,
+        own_node: bool = False,
+        log_span: int = 5_000,
+        most_bytes: int = 256 * 1024 * 1024,
+    ) -> None:
+        self._endpoint = Endpoint(url, timeout, most_bytes)
         self.verification: Verification = "own node" if own_node else "single unverified endpoint"
-        # Providers put API keys into path or query: neither is ever shown.
-        self._name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         self._log_span = log_span
-        self._provider = _Provider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
         self._chain_id: int | None = None
 
     def __repr__(self) -> str:
-        return f"RpcChain({self._name})"
+        return repr(self._endpoint)
 
     # Blocks and receipts
 
@@ -97,10 +77,14 @@ class RpcChain:
         return self._block("finalized")
 
     def block(self, number: int) -> Block:
-        block = self._block(hex(number))
-        if block.number != number:
-            raise ChainIntegrityError(f"{self!r} answered with block {block.number}, asked for {number}")
-        return block
+        return self._same_number(number, self._block(hex(number)))
+
+    def blocks(self, numbers: Sequence[int]) -> tuple[Block, ...]:
+        answers = self._endpoint.ask_all("eth_getBlockByNumber", [(hex(number), False) for number in numbers])
+        blocks = tuple(self._read_block(hex(number), answer) for number, answer in zip(numbers, answers, strict=True))
+        for number, block in zip(numbers, blocks, strict=True):
+            self._same_number(number, block)
+        return blocks
 
     def header(self, number: int) -> Header:
         answer = self._ask("eth_getBlockByNumber", hex(number), False)
@@ -127,7 +111,7 @@ class RpcChain:
             query = {"address": list(wanted), "fromBlock": hex(start), "toBlock": hex(end)}
             answer = self._ask("eth_getLogs", query)
             with _Reading(self, "eth_getLogs"):
-                logs = [_log(entry) for entry in answer]
+                logs = _logs(answer)
             if any(log.address not in wanted.values() or not start <= log.block_number <= end for log in logs):
                 raise ChainIntegrityError(f"{self!r} answered with logs that nobody asked for")
             found += logs
@@ -203,8 +187,15 @@ class RpcChain:
 
     # Asking
 
+    def _same_number(self, number: int, block: Block) -> Block:
+        if block.number != number:
+            raise ChainIntegrityError(f"{self!r} answered with block {block.number}, asked for {number}")
+        return block
+
     def _block(self, tag: str) -> Block:
-        answer = self._ask("eth_getBlockByNumber", tag, False)
+        return self._read_block(tag, self._ask("eth_getBlockByNumber", tag, False))
+
+    def _read_block(self, tag: str, answer: _Json) -> Block:
         if answer is None:
             raise ChainRefusedError(f"{self!r} has no block {tag}")
         with _Reading(self, "eth_getBlockByNumber"):
@@ -232,33 +223,11 @@ class RpcChain:
                 cumulative_gas_used=_number(answer["cumulativeGasUsed"]),
                 logs_bloom=_bytes(answer["logsBloom"]),
                 contract=Address(_bytes(contract)) if contract else None,
-                logs=tuple(_log(entry) for entry in answer["logs"]),
+                logs=tuple(_logs(answer["logs"])),
             )
 
     def _ask(self, method: str, *params: object) -> _Json:
-        try:
-            answer = self._provider.make_request(RPCEndpoint(method), list(params))
-        except (OSError, Web3Exception) as error:
-            raise ChainUnreachableError(f"{self!r} does not answer: {type(error).__name__}") from error
-        except orjson.JSONDecodeError as error:
-            raise ChainUnreachableError(f"{self!r} answered {method} with something that is no JSON") from error
-        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-            raise ChainUnreachableError(f"{self!r} answered {method} with something that is no JSON-RPC")
-        if answer.get("error") is not None:
-            raise self._refusal(method, answer["error"])
-        return answer["result"]
-
-    def _refusal(self, method: str, error: _Json) -> RevertedError | ChainRefusedError:
-        if not isinstance(error, dict):
-            return ChainRefusedError(f"{self!r} refused {method}: {error!r:.200}")
-        message, data = str(error.get("message", "")), error.get("data")
-        if isinstance(data, dict):
-            data = data.get("data")
-        reverted = error.get("code") == _EXECUTION_REVERTED or "revert" in message.lower()
-        if reverted:
-            is_hex = isinstance(data, str) and data.startswith("0x")
-            return decode_revert(_bytes(data) if is_hex else b"")
-        return ChainRefusedError(f"{self!r} refused {method}: {message:.200}")
+        return self._endpoint.ask(method, params)
 
 
 class _Reading:
@@ -297,18 +266,40 @@ def _number(text: _Json) -> int:
         raise ChainIntegrityError("the endpoint answered with something that is no hex number") from error
 
 
-def _log(entry: _Json) -> RawLog:
-    # The busiest function here: no calls that can be spared.
+def _logs(answer: _Json) -> list[RawLog]:
+    """The busiest function here: what comes again from log to log is read once, and no call is made in vain."""
     fromhex = bytes.fromhex
-    return RawLog(
-        Address(fromhex(entry["address"][2:])),
-        tuple([fromhex(topic[2:]) for topic in entry["topics"]]),
-        fromhex(entry["data"][2:]),
-        int(entry["blockNumber"], 16),
-        Digest(fromhex(entry["blockHash"][2:])),
-        Digest(fromhex(entry["transactionHash"][2:])),
-        int(entry["logIndex"], 16),
-    )
+    addresses: dict[str, Address] = {}
+    hashes: dict[str, Digest] = {}
+    numbers: dict[str, int] = {}
+    logs = []
+    for entry in answer:
+        written, number, block, transaction = (
+            entry["address"],
+            entry["blockNumber"],
+            entry["blockHash"],
+            entry["transactionHash"],
+        )
+        if written not in addresses:
+            addresses[written] = Address(fromhex(written[2:]))
+        if number not in numbers:
+            numbers[number] = int(number, 16)
+        if block not in hashes:
+            hashes[block] = Digest(fromhex(block[2:]))
+        if transaction not in hashes:
+            hashes[transaction] = Digest(fromhex(transaction[2:]))
+        logs.append(
+            RawLog(
+                addresses[written],
+                tuple([fromhex(topic[2:]) for topic in entry["topics"]]),
+                fromhex(entry["data"][2:]),
+                numbers[number],
+                hashes[block],
+                hashes[transaction],
+                int(entry["logIndex"], 16),
+            )
+        )
+    return logs
 
 
 def _encoded_header(answer: _Json) -> bytes:

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 TOKEN_BYTES = 32
+MOST_BYTES = 256 * 1024 * 1024
 
 
 def now() -> int:
@@ -77,10 +78,11 @@ def open_home(path: Path, passphrase: str) -> Iterator[Opened]:
 
 
 @contextmanager
-def open_chain(settings: Settings, home: Path) -> Iterator[Chain]:
+def open_chain(settings: Settings, home: Path, *, most_bytes: int = MOST_BYTES) -> Iterator[Chain]:
     """The chain that the settings name: embedded, one endpoint, or several that must agree.
 
-    Each kind is imported only where it is used: an EVM, or web3, costs every command one to two seconds of start-up.
+    `most_bytes`: the longest answer that is taken of an endpoint. An EVM is imported only where it is used: it costs
+    every command one to two seconds of start-up.
     """
     if not settings.chain_urls:
         from contracts.embedded import EmbeddedChain  # noqa: PLC0415
@@ -90,7 +92,7 @@ def open_chain(settings: Settings, home: Path) -> Iterator[Chain]:
         return
     from contracts.rpc import RpcChain  # noqa: PLC0415
 
-    endpoints = [RpcChain(url, own_node=settings.own_node) for url in settings.chain_urls]
+    endpoints = [RpcChain(url, own_node=settings.own_node, most_bytes=most_bytes) for url in settings.chain_urls]
     yield endpoints[0] if len(endpoints) == 1 else AgreeingChain(endpoints)
 
 

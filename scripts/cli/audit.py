@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from audit.checkpoints import build_checkpoint, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
 from audit.errors import RequestError
 from audit.findings import Finding
+from audit.follow import collect_seldom
 from audit.follow import rebuild as rebuild_index
 from audit.index import Index
 from audit.picture import State
@@ -49,6 +51,16 @@ DatabaseOption = Annotated[
         help="Index in PostgreSQL: postgresql://USER@HOST/DATABASE. Else audit.db in the home.",
     ),
 ]
+ChainUrlOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--chain-url",
+        help="JSON-RPC endpoint, in place of the home's; two or more of different organisations must agree.",
+    ),
+]
+WorkersOption = Annotated[int, typer.Option(min=1, max=16, help="Ranges of blocks asked for at the same time.")]
+# An answer stands in memory several times over while it is read; a larger one is asked for in parts.
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
 DOCUMENTS_HELP = "Folder with documents as KIND/HASH; what is missing there is asked of the endpoints on chain."
 
 
@@ -58,16 +70,20 @@ def rebuild(
     block: Annotated[
         int | None, typer.Option(min=0, help="Stop at this block, to sign one checkpoint together.")
     ] = None,
+    chain_url: ChainUrlOption = None,
+    workers: WorkersOption = 2,
     database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the index up to the final block of the chain."""
-    with told(), Home(home), _ledger(home) as ledger, progress("events") as advance:
+    with told(), Home(home), _ledger(home, chain_url) as ledger, progress("events") as advance:
+        collect_seldom()
         summary = rebuild_index(
             ledger,
             _where(home, database),
             afresh=afresh,
+            workers=workers,
             last_block=block,
             progress=lambda step: advance(step.block, step.final),
         )
@@ -250,12 +266,13 @@ def serve(
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint; read anew for each look.")] = None,
     trust: Annotated[Path | None, typer.Option(help="Keys and validators that count.")] = None,
     allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
+    chain_url: ChainUrlOption = None,
     database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Follow the chain and serve health, report and trails as JSON, until interrupted."""
     with told(), Home(home), ExitStack() as stack:
-        client, ledger = stack.enter_context(httpx.Client()), stack.enter_context(_ledger(home))
+        client, ledger = stack.enter_context(httpx.Client()), stack.enter_context(_ledger(home, chain_url))
         index = stack.enter_context(closing(Index.open(_where(home, database))))
         auditor = Auditor(
             ledger,
@@ -285,10 +302,12 @@ def print_findings(findings: tuple[Finding, ...]) -> None:
 
 
 @contextmanager
-def _ledger(home: Path) -> Iterator[Ledger]:
-    """The pinned ledger, for reading: an audit needs no key."""
+def _ledger(home: Path, chain_urls: list[str] | None = None) -> Iterator[Ledger]:
+    """The pinned ledger, for reading: an audit needs no key. `chain_urls` stand in place of the home's endpoints."""
     settings = read_settings(home)
-    with open_chain(settings, home) as chain:
+    if chain_urls:
+        settings = replace(settings, chain_urls=tuple(chain_urls))
+    with open_chain(settings, home, most_bytes=MOST_ANSWER_BYTES) as chain:
         yield open_ledger(settings, chain, None)
 
 

@@ -24,7 +24,7 @@ from scripts.hardening import harden
 
 __all__ = ["doctor"]
 
-PACKAGES = ("web3", "eth-tester", "py-evm", "cryptography", "PyNaCl", "duckdb", "pyarrow", "fastapi", "sqlmodel")
+PACKAGES = ("urllib3", "eth-tester", "py-evm", "cryptography", "PyNaCl", "duckdb", "pyarrow", "fastapi", "sqlmodel")
 SAMPLE_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 

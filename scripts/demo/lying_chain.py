@@ -60,6 +60,9 @@ class LyingChain:
             raise ChainRefusedError(f"LyingChain has no block {number}")
         return self.lies.block(self._true.block(number))
 
+    def blocks(self, numbers: Sequence[int]) -> tuple[Block, ...]:
+        return tuple(self.block(number) for number in numbers)
+
     def header(self, number: int) -> Header:
         return self._true.header(number)
 

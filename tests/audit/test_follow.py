@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_follower_says_how_far_it_is(space: DataSpace, honest: History) -> None:
     index = Index.open(None)
     steps = list(Follower(read_only(space), index, range_blocks=10).catch_up())
 
-    assert [step.block for step in steps[:2]] == [9, 19]
+    assert all(0 < after.block - before.block <= 10 for before, after in pairwise(steps))
     assert steps[-1].block == steps[-1].final == space.chain.head().number
     assert steps[-1].events == index.summary().events
 

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,9 @@ from sqlalchemy import create_engine, text
 
 from audit.documents import MemoryDocuments
 from audit.errors import StoreError
-from audit.follow import Progress, rebuild
+from audit.follow import Follower, Progress, rebuild
 from audit.index import Index, Summary
+from audit.rows import RowReader
 from audit.verify import verify
 from capsule.ids import Address
 from contracts.chain import Block, Chain, RawLog, StorageProof
@@ -29,8 +30,9 @@ from tests.audit.auditing import read_only
 from tests.sim.dataspace import DataSpace
 from tests.sim.histories import History
 from tests.sim.postgres import Postgres, postgres
+from tests.sim.reorganising_chain import ReorganisingChain
 
-ROUNDS = 10
+KILLS = 50
 
 
 class Remembered(LyingChain):
@@ -115,10 +117,11 @@ def test_event_that_stands_already_is_refused_whole(server: Postgres, ledger: Le
     url = server.database()
     rebuild(ledger, url)
     index = Index.open(url)
-    entries = list(index.entries())
+    reader = RowReader({address: name for name, address in ledger.addresses.items()})
+    rows = [row for entry in list(index.entries())[:2] if (row := reader.row(entry.event.log, entry.time))]
 
     with pytest.raises(StoreError, match="can't be written"):
-        index.append(entries[:2], replace(whole.tip, number=whole.tip.number + 1))
+        index.append(rows, replace(whole.tip, number=whole.tip.number + 1))
     index.close()
     index = Index.open(url)
     assert index.summary() == whole
@@ -156,19 +159,76 @@ def killed(work: Callable[[], object], seconds: float) -> None:
     child.join()
 
 
+class World:
+    """A reorganising chain that goes on whoever dies: how often it has moved is known to all processes."""
+
+    def __init__(self, space: DataSpace) -> None:
+        self._space = space
+        self._true = Remembered(space.chain)
+        self._moves = multiprocessing.RawValue("i", 0)  # no lock that a dead process could hold
+        self.chain()
+
+    def chain(self) -> ReorganisingChain:
+        chain = ReorganisingChain(self._true, 1, depth=2)
+        for _ in range(self._moves.value):
+            chain.move()
+        return chain
+
+    def ledger(self, chain: ReorganisingChain) -> Ledger:
+        return read_only(self._space, chain)
+
+    def follow(self, where: Path | str) -> None:
+        """Follows the tip until the whole chain is shown; the chain moves after each look."""
+        chain = self.chain()
+        index = Index.open(where)
+        follower = Follower(self.ledger(chain), index, range_blocks=2)
+        while True:
+            follower.step()
+            if chain.whole:
+                break
+            self._moves.value += 1
+            chain.move()
+        index.close()
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_rebuild_killed_again_and_again_gives_the_same_digest(
+def test_rebuild_killed_at_50_random_moments_gives_the_same_digest(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, ledger: Ledger, whole: Summary
 ) -> None:
     server = request.getfixturevalue("server") if kind == "postgresql" else None
     where: Path | str = server.database() if server else tmp_path / "audit.db"
     chance = random.Random(3)
-    reached = set()
-    for _ in range(ROUNDS):
-        killed(lambda: rebuild(ledger, where, range_blocks=2), chance.uniform(0.02, 0.2))
-        index = Index.open(where)
-        if index.tip is not None:
-            reached.add(index.tip.number)
-        index.close()
+    reached = []
+    for _ in range(KILLS):
+        killed(partial(rebuild, ledger, where, range_blocks=2), chance.uniform(0.01, 0.12))
+        reached.append(_tip(where))
+        if reached[-1] == whole.tip.number:
+            where = server.database() if server else tmp_path / f"audit-{len(reached)}.db"
     assert rebuild(ledger, where, range_blocks=2) == whole
-    assert min(reached) < whole.tip.number
+    assert len(set(reached)) > 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_follower_of_the_tip_killed_at_50_random_moments_gives_the_same_digest(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, space: DataSpace
+) -> None:
+    server = request.getfixturevalue("server") if kind == "postgresql" else None
+    where: Path | str = server.database() if server else tmp_path / "audit.db"
+    world = World(space)
+    chance = random.Random(5)
+    reached = []
+    for _ in range(KILLS):
+        killed(partial(world.follow, where), chance.uniform(0.02, 0.15))
+        reached.append(_tip(where))
+    world.follow(where)
+    ended = world.ledger(world.chain())
+    assert rebuild(ended, where) == rebuild(ended, tmp_path / "undisturbed.db")
+    assert len(set(reached)) > 2
+
+
+def _tip(where: Path | str) -> int:
+    index = Index.open(where)
+    try:
+        return -1 if index.tip is None else index.tip.number
+    finally:
+        index.close()

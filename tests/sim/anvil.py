@@ -21,7 +21,7 @@ import pytest
 
 from contracts.account import Account
 
-__all__ = ["anvil", "anvil_faucet", "ask_anvil"]
+__all__ = ["anvil", "anvil_faucet", "ask_anvil", "replay"]
 
 _BINARY: Final = Path(__file__).parents[2] / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 # anvil's first account: a published key, worthless anywhere else.
@@ -81,3 +81,28 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     pytest.fail("anvil did not answer within 20 s")
+
+
+def replay(source: str, replica: str) -> None:
+    """Brings a second node into lockstep: its blocks get the transactions and times of the first one's.
+
+    Both start with the same `--timestamp` and settings; the replica makes no blocks of its own. Raises AssertionError
+    when a block comes out with another hash.
+    """
+    first = _number_of(replica) + 1
+    for number in range(first, _number_of(source) + 1):
+        block = ask_anvil(source, "eth_getBlockByNumber", hex(number), False)
+        assert isinstance(block, dict)
+        for transaction in block["transactions"]:
+            ask_anvil(replica, "eth_sendRawTransaction", ask_anvil(source, "eth_getRawTransactionByHash", transaction))
+        ask_anvil(replica, "evm_setNextBlockTimestamp", block["timestamp"])
+        ask_anvil(replica, "evm_mine")
+        made = ask_anvil(replica, "eth_getBlockByNumber", hex(number), False)
+        assert isinstance(made, dict)
+        assert made["hash"] == block["hash"], f"block {number} of the replica has another hash"
+
+
+def _number_of(url: str) -> int:
+    answer = ask_anvil(url, "eth_blockNumber")
+    assert isinstance(answer, str)
+    return int(answer, 16)
