@@ -84,7 +84,8 @@ def build_door(readers: Readers, entropy: Callable[[int], bytes]) -> APIRouter:
 def inside(address: str) -> str:
     """An address on this site, else the first page: a link to the login leads to nobody else's."""
     parts = urlsplit(address) if address.isprintable() else urlsplit("")
-    if parts.scheme or parts.netloc or not parts.path.startswith("/") or parts.path.startswith(("//", "/\\", "/login")):
+    is_ours = address.startswith("/") and not address.startswith(("//", "/\\", "/login"))
+    if not is_ours or parts.scheme or parts.netloc:
         return "/"
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 

@@ -14,7 +14,7 @@ USES: Final = ("requests", "grants", "opened", "completed", "failed", "expired",
 FLEET: Final = ("devices", "batches", "frames")
 
 _HOUR: Final = 3600
-_STEPS: Final = (_HOUR, 24 * _HOUR, 7 * 24 * _HOUR, 28 * 24 * _HOUR, 364 * 24 * _HOUR)
+_STEPS: Final = (60, 600, _HOUR, 24 * _HOUR, 7 * 24 * _HOUR, 28 * 24 * _HOUR, 364 * 24 * _HOUR)
 _MOST_POINTS: Final = 120
 _EVENTS: Final[Mapping[str, str]] = {
     "AccessRequested": "requests",

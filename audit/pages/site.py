@@ -27,7 +27,7 @@ __all__ = ["Site"]
 
 _LOG: Final = logging.getLogger("dataspace.audit")
 _STATIC_NAMES: Final = frozenset(
-    {"pages.css", "pages.js", "vendor/htmx.min.js", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css"}
+    {"mark.svg", "pages.css", "pages.js", "vendor/htmx.min.js", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css"}
 )
 _SAID: Final = frozenset({400, 403, 404, 405, 413, 414, 421, 422, 429, 500, 503})
 

@@ -12,7 +12,8 @@
     const rows = [...table.tBodies[0].rows];
     const data = [rows.map((row) => Number(row.cells[0].dataset.at))];
     for (let at = 1; at < heads.length; at += 1) data.push(rows.map((row) => Number(row.cells[at].dataset.value)));
-    const day = Number(table.dataset.step) >= 86400;
+    const step = Number(table.dataset.step);
+    const day = step >= 86400;
     const stamp = (seconds) => new Date(seconds * 1000).toISOString().replace("T", " ").slice(0, day ? 10 : 16);
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     place.hidden = false;
@@ -27,8 +28,8 @@
           label, stroke: colour(`--s${at}`), width: 2, dash: dashes[at], points: { show: few, size: 5 },
         })),
       ],
-      axes: [{ ...axis, values: (_, splits) => splits.map((seconds) => stamp(seconds).slice(5)), space: 90 }, { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8] }],
-      scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.05, 1)] } },
+      axes: [{ ...axis, values: (_, splits) => splits.map((seconds) => stamp(seconds).slice(day ? 2 : 5)), space: 100, incrs: [60, 120, 300, 600, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2419200, 7862400, 31536000, 63072000] }, { ...axis, size: 56, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8] }],
+      scales: { x: { range: (_, low, high) => [low - step, high + step] }, y: { range: (_, low, high) => [0, Math.max(high * 1.05, 1)] } },
     }, data, place);
     figure.querySelector("details").open = false;
     addEventListener("resize", () => plot.setSize(size()));
