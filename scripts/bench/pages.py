@@ -1,11 +1,11 @@
 """How fast the regulator's pages are: `python -m scripts.bench.pages [--events N] [--rounds N] [--write]`.
 
-Makes an index of N events in a SQLite file: an honest history of the simulated data space, copied again and again under
-other ids and later times, half of the copies on one asset, so that some trails are long. Looks at it once as the service
-does (rules, register), then asks for every page in both languages through the application itself, and prints, last, one
-JSON line with the server's milliseconds by page: median, 95th of a hundred, and the slowest. What a copy breaks (signed orders and
-documents name the first ids) are findings, many of them. With `--write` the table stands between the markers of
-docs/benchmarks.md.
+Makes an index of N events in a SQLite file: an honest history of the simulated data space, copied again and again
+under other ids and later times, half of the copies on one asset, so that some trails are long. Looks at it once as the
+service does (rules, register), then asks for every page in both languages through the application itself, and prints,
+last, one JSON line with the server's milliseconds by page: median, 95th of a hundred, and the slowest. What a copy
+breaks (signed orders name the first ids) are findings, thousands of them. With `--write` the table stands between the
+markers of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -252,10 +252,10 @@ def _placed(page: str, result: Mapping[str, Any], events: int) -> str:
         f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, CPython {platform.python_version()}"
     )
     lines = [
-        f"Written by `python -m scripts.bench.pages --events {events} --write`, which says what is measured. {machine}.",
-        f"{result['events']:,} events in SQLite, {result['findings']:,} findings; load {result['load']}. Rules took "
-        f"{result['verify_s']} s, the register {result['register_s']} s, once at the start. Milliseconds of the server, "
-        "English and Chinese together.",
+        f"Written by `python -m scripts.bench.pages --events {events} --write`, which says what is measured.",
+        f"{machine}; load {result['load']}. {result['events']:,} events in SQLite, {result['findings']:,} findings.",
+        f"Rules took {result['verify_s']} s, the register {result['register_s']} s, once at the start.",
+        "Milliseconds of the server, English and Chinese together.",
         "",
         "| page | median | p95 | max |",
         "| --- | ---: | ---: | ---: |",

@@ -118,7 +118,9 @@ def test_series_count_every_event_once(register: Register, honest: History) -> N
 
     assert totals["opened"] == seen["UseOpened"]
     assert totals["completed"] + totals["failed"] == seen["UseClosed"]
-    assert totals["completed"] == sum(1 for use in honest.state().uses.values() if use.closing and use.closing.completed)
+    assert totals["completed"] == sum(
+        1 for use in honest.state().uses.values() if use.closing and use.closing.completed
+    )
     assert totals["batches"] == seen["BatchAnchored"]
     assert [point.start % series.step for point in series.points] == [0] * len(series.points)
 

@@ -10,7 +10,8 @@ import pytest
 from audit.catalogue import RULES, Label, Severity
 from audit.deeds import words
 from audit.deeds_zh import words_zh
-from audit.pages import words_en, words_zh as chinese
+from audit.pages import words_en
+from audit.pages import words_zh as chinese
 from audit.pages.language import WORDS, choose
 from capsule.batch import IncidentKind
 from tests.sim.histories import History
