@@ -16,7 +16,10 @@ _LAST_SECOND: Final = 253_402_300_799
 
 def shown(text: object) -> str:
     """One line: newlines and unseen characters become \\xNN, \\uNNNN or \\UNNNNNNNN."""
-    return "".join(_escape(one) if unicodedata.category(one) in _HIDDEN else one for one in str(text))
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(_escape(one) if unicodedata.category(one) in _HIDDEN else one for one in plain)
 
 
 def short(identifier: str) -> str:

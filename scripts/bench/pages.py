@@ -17,8 +17,10 @@ import platform
 import secrets
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
@@ -37,6 +39,7 @@ from audit.pages.readers import Readers
 from audit.pages.site import Site
 from audit.pages.users import UsersFile
 from audit.papers import Patience
+from audit.service import settle
 from audit.verify import verify
 from capsule.ids import AssetId, DeviceId, Digest, GrantId, OpeningId, RequestId, UseId
 from contracts import events as ev
@@ -50,8 +53,11 @@ _PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 _BEGIN: Final = "<!-- pages:begin -->"
 _END: Final = "<!-- pages:end -->"
 _COPIED: Final = (AssetId, DeviceId, GrantId, OpeningId, RequestId, UseId)
+# What an asset is offered with: a copy on the one asset leaves it out.
+_OFFERING: Final = (ev.AssetRegistered, ev.CapsulePublished, ev.CustodyDealt, ev.CustodyAccepted)
 _STEP_SECONDS: Final = 7_200
 _LIMIT_MS: Final = 300
+_FIGURES: Final = ("median", "p95", "max", "while_looking")
 # Copies break documents that nobody serves again; the pages are asked, not the rules.
 _PATIENCE: Final = Patience(document=10**12, anchor=10**12, log=10**12)
 
@@ -83,14 +89,20 @@ def _measure(folder: Path, events: int, rounds: int) -> dict[str, Any]:
     before = time.perf_counter()
     desk.take(index, state, report, documents)
     taken = time.perf_counter()
+    settle()
     app = FastAPI()
     readers = Readers(UsersFile(folder / "none.json"), behind_proxy=False, entropy=secrets.token_bytes, clock=time.time)
     Site(desk, readers, entropy=secrets.token_bytes).attach(app)
     with httpx.Client(base_url="http://127.0.0.1", transport=InProcess(app)) as client:
-        pages = {name: _timed(client, address, rounds) for name, address in _addresses(desk, events).items()}
+        addresses = _addresses(desk, events)
+        pages = {name: _timed(client, address, rounds) for name, address in addresses.items()}
+        with _looking(index, documents):
+            busy = {name: _timed(client, address, 2)["median"] for name, address in addresses.items()}
     desk.close()
     index.close()
     slowest = max(figures["max"] for figures in pages.values())
+    for name, figures in pages.items():
+        figures["while_looking"] = busy[name]
     return {
         "events": report.summary.events,
         "findings": len(report.findings),
@@ -102,6 +114,22 @@ def _measure(folder: Path, events: int, rounds: int) -> dict[str, Any]:
         "under_300_ms": slowest < _LIMIT_MS,
         "pages": pages,
     }
+
+
+@contextmanager
+def _looking(index: Index, documents: MemoryDocuments) -> Iterator[None]:
+    """Meanwhile the rules run over everything again and again, as in the service's thread."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            verify(index, documents, patience=_PATIENCE)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
 
 
 def _timed(client: httpx.Client, address: str, rounds: int) -> dict[str, float]:
@@ -116,7 +144,7 @@ def _timed(client: httpx.Client, address: str, rounds: int) -> dict[str, float]:
                 raise SystemExit(f"{address} answers {answer.status_code}")
     return {
         "median": round(median(spent), 1),
-        "p95": round(quantiles(spent, n=20)[-1], 1),
+        "p95": round(quantiles(spent, n=20, method="inclusive")[-1], 1),
         "max": round(max(spent), 1),
     }
 
@@ -125,7 +153,7 @@ def _addresses(desk: Desk, events: int) -> Mapping[str, str]:
     """One page of each kind, the largest where they differ: trails with the most events, first and last part."""
     questions, state = desk.questions, desk.view.state
     asset = max(state.assets, key=lambda named: sum(1 for use in state.uses.values() if use.asset == named))
-    use, grant, request = (str(next(reversed(table))) for table in (state.uses, state.grants, state.requests))
+    use, grant, request = (str(tuple(table)[-1]) for table in (state.uses, state.grants, state.requests))
     device = questions.subjects("device", 0, 1).rows[0].id
     who = str(state.assets[asset].provider)
     key = desk.view.filing.all[0].key
@@ -204,7 +232,7 @@ def _copies(history: History, events: int) -> Iterator[Entry]:
         number += 1
         for entry in later:
             on_one_asset = number % 2 == 1
-            if on_one_asset and isinstance(entry.event, ev.AssetRegistered):
+            if on_one_asset and isinstance(entry.event, _OFFERING):
                 continue
             yield _copy(entry, number, blocks * number, on_one_asset)
             made += 1
@@ -255,11 +283,12 @@ def _placed(page: str, result: Mapping[str, Any], events: int) -> str:
         f"Written by `python -m scripts.bench.pages --events {events} --write`, which says what is measured.",
         f"{machine}; load {result['load']}. {result['events']:,} events in SQLite, {result['findings']:,} findings.",
         f"Rules took {result['verify_s']} s, the register {result['register_s']} s, once at the start.",
-        "Milliseconds of the server, English and Chinese together.",
+        "Milliseconds of the server, English and Chinese together;",
+        "`while_looking` is the median while another thread of the process applies all rules to everything anew.",
         "",
-        "| page | median | p95 | max |",
-        "| --- | ---: | ---: | ---: |",
-        *(f"| {name} | {row['median']} | {row['p95']} | {row['max']} |" for name, row in result["pages"].items()),
+        f"| page | {' | '.join(_FIGURES)} |",
+        "| --- |" + " ---: |" * len(_FIGURES),
+        *(f"| {name} | {' | '.join(str(row[one]) for one in _FIGURES)} |" for name, row in result["pages"].items()),
     ]
     block = "\n".join([_BEGIN, *lines, _END])
     if _BEGIN not in page:

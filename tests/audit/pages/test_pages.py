@@ -169,17 +169,31 @@ def test_finding_stands_on_the_trails_that_it_belongs_to(open_site: Reading, cli
         assert f"/findings/{filed.key}" in client.get(f"/trails/{trail.kind}/{trail.id}").text
 
 
-def test_graph_goes_from_capsule_to_result(open_site: Reading, client: httpx.Client) -> None:
+def test_graph_goes_from_device_to_result(open_site: Reading, client: httpx.Client) -> None:
     use = next(use for use in open_site.desk.view.state.uses.values() if use.closing and use.closing.completed)
 
     page = client.get(f"/trails/use/{use.id}").text
     drawing = page[page.index("<svg") : page.index("</svg>")]
 
     assert 'aria-labelledby="graph-title graph-means"' in drawing
-    for column in ("capsule", "deal", "request", "grant", "use focus", "result"):
+    for column in ("device", "batch", "capsule", "deal", "request", "grant", "use focus", "result"):
         assert f'class="node {column}"' in drawing
-    assert drawing.count('class="edge"') == 5
+    assert drawing.count('class="node batch"') == 3
+    # capsule to result are five; three batches join it, the station is in each of them, the vehicle in one
+    assert drawing.count('class="edge"') == 5 + 3 + 4
     assert f'href="/trails/grant/{use.grant}"' in drawing
+
+
+def test_graph_of_a_device_leads_on_to_what_its_readings_became(open_site: Reading, client: httpx.Client) -> None:
+    device = open_site.history.first(ev.DeviceEnrolled).device
+
+    page = client.get(f"/trails/device/{device}").text
+    drawing = page[page.index("<svg") : page.index("</svg>")]
+
+    assert 'class="node device focus"' in drawing
+    assert 'aria-current="page"' in drawing
+    for column in ("batch", "capsule", "deal", "request", "grant", "use", "result"):
+        assert f'class="node {column}' in drawing
 
 
 def test_feed_renews_only_what_is_new(open_site: Reading, client: httpx.Client) -> None:
