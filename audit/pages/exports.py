@@ -68,13 +68,15 @@ def build_exports(desk: Desk, readers: Readers) -> APIRouter:
         if not questions.trail(abouts, 0, 1).total:
             raise RequestError(f"the ledger knows no {about}")
         title = f"{say(language)(f'kind.{kind}')} {about.id}"
-        sheet = event_sheet(title, questions.every(abouts), say(language), language)
+        sheet = event_sheet(title, questions.every(abouts), say(language), language, coded=form == "json")
         return _sent(view, language, sheet, form, _EVENTS, f"trail-{kind}-{short(about.id).replace('…', '-')}")
 
     @router.get("/events.{form}")
     def events(request: Request, form: Form) -> Response:
         view, language = begin(request)
-        sheet = event_sheet(say(language)("events.title"), questions.every(), say(language), language)
+        sheet = event_sheet(
+            say(language)("events.title"), questions.every(), say(language), language, coded=form == "json"
+        )
         return _sent(view, language, sheet, form, _EVENTS, "events")
 
     @router.get("/findings.{form}")
@@ -88,7 +90,7 @@ def build_exports(desk: Desk, readers: Readers) -> APIRouter:
     ) -> Response:
         view, language = begin(request)
         chosen = view.filing.chosen(filters_of(rule, severity, label, about))
-        sheet = finding_sheet(say(language)("findings.title"), chosen, say(language), language)
+        sheet = finding_sheet(say(language)("findings.title"), chosen, say(language), language, coded=form == "json")
         return _sent(view, language, sheet, form, _FINDINGS, "findings")
 
     @router.get("/finding/{key}.{form}")
@@ -98,7 +100,7 @@ def build_exports(desk: Desk, readers: Readers) -> APIRouter:
         if filed is None:
             raise RequestError("there is no such finding now; it may have been resolved since")
         columns = {**_FINDINGS, "accused": 4.0, "evidence": 8.0}
-        sheet = finding_sheet(say(language)("finding.title"), [filed], say(language), language)
+        sheet = finding_sheet(say(language)("finding.title"), [filed], say(language), language, coded=form == "json")
         return _sent(view, language, sheet, form, columns, f"finding-{key}")
 
     @router.get("/subjects/{kind}.{form}")

@@ -70,7 +70,8 @@ def as_json(sheet: Sheet) -> Iterator[bytes]:
     yield "".join(part).encode() + b"]}\n"
 
 
-def event_sheet(title: str, rows: Iterable[EventRow], say: Say, language: str) -> Sheet:
+def event_sheet(title: str, rows: Iterable[EventRow], say: Say, language: str, *, coded: bool) -> Sheet:
+    """`coded`: kinds as programs know them, not as the reader calls them."""
     names = ("number", "block", "time", "who", "uscc", "what", "kind", "id", "contract", "event", "transaction", "body")
 
     def cells() -> Iterator[Sequence[str | int]]:
@@ -82,7 +83,7 @@ def event_sheet(title: str, rows: Iterable[EventRow], say: Say, language: str) -
                 row.who,
                 row.uscc,
                 row.what(language),
-                row.kind,
+                row.kind if coded or not row.kind else say(f"kind.{row.kind}"),
                 row.id,
                 row.contract,
                 row.event,
@@ -93,7 +94,8 @@ def event_sheet(title: str, rows: Iterable[EventRow], say: Say, language: str) -
     return Sheet(title, names, _heads(say, names), cells())
 
 
-def finding_sheet(title: str, rows: Iterable[Filed], say: Say, language: str) -> Sheet:
+def finding_sheet(title: str, rows: Iterable[Filed], say: Say, language: str, *, coded: bool) -> Sheet:
+    """`coded`: severity, label and kind as programs know them, not as the reader calls them."""
     names = (
         "finding",
         "rule",
@@ -113,10 +115,10 @@ def finding_sheet(title: str, rows: Iterable[Filed], say: Say, language: str) ->
             yield (
                 filed.key,
                 finding.rule,
-                finding.severity.value,
-                finding.label.value,
+                finding.severity.value if coded else say(f"severity.{finding.severity.value}"),
+                finding.label.value if coded else say(f"label.{finding.label.value}"),
                 filed.section,
-                str(finding.subject),
+                str(finding.subject) if coded else f"{say(f'kind.{finding.subject.kind}')} {finding.subject.id}",
                 "" if finding.accused is None else str(finding.accused),
                 "yes" if filed.tentative else "no",
                 filed.message(language),
