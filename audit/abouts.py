@@ -12,7 +12,7 @@ from capsule.ids import Address, Bytes32, GrantId, RequestId, UseId
 from contracts import events as ev
 from contracts.structs import Pin
 
-__all__ = ["Made", "about", "abouts", "amount", "made", "narrowest", "trail_abouts"]
+__all__ = ["MAKERS", "Made", "about", "abouts", "amount", "made", "narrowest", "trail_abouts"]
 
 # A field of an event and the kind that it names, the narrowest first.
 _NARROWEST: Final = {
@@ -35,6 +35,9 @@ _MADE: Final[dict[type[ev.Event], tuple[str, str, str, str]]] = {
     ev.UseOpened: ("use", "use", "grant", ""),
     ev.DeviceEnrolled: ("device", "device", "owner", ""),
 }
+
+MAKERS: Final = frozenset(kind.__name__ for kind in _MADE)
+"""Names of the events that make a subject."""
 
 
 def about(kind: str, *parts: object) -> bytes:

@@ -70,7 +70,10 @@ def build_door(readers: Readers, entropy: Callable[[int], bytes]) -> APIRouter:
     @router.post("/logout")
     async def log_out(request: Request) -> Response:
         fields = await _fields(request)
-        reader = await run_in_threadpool(readers.reader, request)
+        try:
+            reader = await run_in_threadpool(readers.reader, request)
+        except LoginError:
+            return RedirectResponse("/login", 303)  # out already
         if reader.session is not None:
             readers.sessions.check_form("logout", reader.session.id, fields.get("form", ""))
             readers.sessions.end(reader.session)

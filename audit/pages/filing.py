@@ -48,6 +48,7 @@ class Filing:
     all: tuple[Filed, ...]
     by_key: Mapping[str, Filed]
     by_trail: Mapping[Subject, tuple[Filed, ...]]
+    by_subject: Mapping[Subject, tuple[Filed, ...]]
     severities: Mapping[str, int]
     rules: Mapping[str, int]
 
@@ -63,13 +64,16 @@ def file_report(report: Report, state: State) -> Filing:
     filed += [_filed(finding, state, True) for finding in report.tentative]
     filed.sort(key=lambda one: (one.tentative, _RANK[one.finding.severity], one.finding.rule, one.key))
     by_trail: dict[Subject, list[Filed]] = {}
+    by_subject: dict[Subject, list[Filed]] = {}
     for one in filed:
+        by_subject.setdefault(one.finding.subject, []).append(one)
         for trail in one.trails:
             by_trail.setdefault(trail, []).append(one)
     return Filing(
         all=tuple(filed),
         by_key={one.key: one for one in filed},
         by_trail={trail: tuple(some) for trail, some in by_trail.items()},
+        by_subject={subject: tuple(some) for subject, some in by_subject.items()},
         severities=Counter(one.finding.severity.value for one in filed if not one.tentative),
         rules=Counter(one.finding.rule for one in filed),
     )

@@ -11,18 +11,18 @@ from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from audit.abouts import trail_abouts
+from audit.abouts import MAKERS, trail_abouts
 from audit.catalogue import RULES, Label, Severity
 from audit.errors import RequestError
 from audit.findings import Subject
 from audit.pages.desk import Desk, View
 from audit.pages.drawing import draw
 from audit.pages.facts import facts_of, status_of
-from audit.pages.filing import TRAILED
+from audit.pages.filing import TRAILED, Filed
 from audit.pages.graph import graph_of
 from audit.pages.readers import Reader, Readers, language_of
 from audit.pages.series import FLEET, USES
-from audit.questions import Page
+from audit.questions import EventRow, Page
 from audit.trail import subject
 from capsule.ids import Address
 
@@ -33,6 +33,7 @@ FEED_ROWS: Final = 40
 _FOUND: Final = 50
 _MAX_QUERY: Final = 100
 _SHOWN_FINDINGS: Final = 20
+_MARKED: Final = 3
 _HEX: Final = re.compile(r"(0x)?[0-9a-f]+")
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
 Text = Annotated[str, Query(max_length=_MAX_QUERY)]
@@ -252,23 +253,14 @@ def _pages(rows: Page[Any], number: int) -> tuple[int, int]:
     return number, last
 
 
-def _marks(view: View, rows: Page[Any]) -> dict[int, tuple[Any, ...]]:
+def _marks(view: View, rows: Page[EventRow]) -> dict[int, tuple[Filed, ...]]:
     """The findings that belong to each event of a page: at the event which made the finding's subject."""
-    makers = {
-        "UseOpened",
-        "AccessGranted",
-        "AccessRequested",
-        "AssetRegistered",
-        "DeviceEnrolled",
-        "ParticipantAdmitted",
-    }
     marks = {}
     for row in rows.rows:
-        if row.event in makers:
-            about = Subject(row.kind, row.id)
-            own = [one for one in view.filing.by_trail.get(about, ()) if one.finding.subject == about]
+        if row.event in MAKERS:
+            own = view.filing.by_subject.get(Subject(row.kind, row.id), ())
             if own:
-                marks[row.number] = tuple(own[:3])
+                marks[row.number] = own[:_MARKED]
     return marks
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from audit.errors import ForbiddenError, LoginError, RequestError, ThrottledError
 from audit.pages.desk import Desk
@@ -56,6 +56,7 @@ class Site:
         app.add_api_route("/static/{name:path}", _static, include_in_schema=False)
         app.add_exception_handler(HTTPException, self._http)
         app.add_exception_handler(RequestValidationError, self._invalid)
+        app.add_exception_handler(Exception, self._failed)
         app.add_middleware(Gate, names=self._names, behind_proxy=self.readers.behind_proxy, refuse=self.page_of)
 
     def page_of(self, request: Request, status: int) -> Response:
@@ -87,12 +88,19 @@ class Site:
 
     def _http(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
+        if request.url.path.startswith("/v1/"):
+            title = HTTPStatus(status).phrase
+            content = {"type": "about:blank", "title": title, "status": status}
+            return JSONResponse(content, status, media_type="application/problem+json")
         response = self.page_of(request, status)
         response.headers.update(getattr(error, "headers", None) or {})
         return response
 
     def _invalid(self, request: Request, _: Exception) -> Response:
         return self.page_of(request, 400)
+
+    def _failed(self, request: Request, _: Exception) -> Response:
+        return self.page_of(request, 500)
 
 
 def _static(name: str) -> Response:

@@ -156,10 +156,12 @@ def test_logging_out_ends_the_session_for_good(site: Reading) -> None:
         answer = client.post("/logout", data={"form": form_of(client.get("/").text)})
     with site.client(cookie=f"dataspace_session={token}") as thief:
         again = thief.get("/")
+        twice = thief.post("/logout", data={"form": "x"})
 
     assert (forged.status_code, still) == (403, 200)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert again.status_code == 303
+    assert (twice.status_code, twice.headers["location"]) == (303, "/login")
 
 
 @pytest.mark.parametrize("change", ["time", "password", "role", "removed"])

@@ -248,6 +248,13 @@ def test_wrong_addresses_get_a_page_in_the_readers_language(open_site: Reading, 
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+def test_programs_get_problems_and_no_pages(client: httpx.Client) -> None:
+    for address in ("/v1/nowhere", "/v1/trails/use/0x12"):
+        answer = client.get(address)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_pages_are_read_only(client: httpx.Client) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         assert client.request(method, "/").status_code == 405
