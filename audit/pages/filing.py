@@ -26,12 +26,16 @@ _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """One finding. `key` stays the same as long as the finding does; `tentative` ones accuse nobody yet."""
+    """One finding. `key` stays the same as long as the finding does; `tentative` ones accuse nobody yet.
+
+    `names`: kind and ids that it is looked up by, lower case, each on a line of its own.
+    """
 
     key: str
     finding: Finding
     tentative: bool
     trails: tuple[Subject, ...]
+    names: str
 
     @property
     def section(self) -> str:
@@ -53,7 +57,7 @@ class Filing:
     rules: Mapping[str, int]
 
     def chosen(self, filters: Mapping[str, str]) -> Sequence[Filed]:
-        """Those that fit every filter that is not empty. `subject` is the beginning of an id, or a kind."""
+        """Those that fit every filter that is not empty. `subject` is the beginning of an id, or of "kind id"."""
         wanted = {name: value for name, value in filters.items() if value}
         return [filed for filed in self.all if _fits(filed, wanted)] if wanted else self.all
 
@@ -81,7 +85,9 @@ def file_report(report: Report, state: State) -> Filing:
 
 def _filed(finding: Finding, state: State, tentative: bool) -> Filed:
     key = hashlib.sha256(canonical.encode(finding.to_json())).hexdigest()[:24]
-    return Filed(key, finding, tentative, tuple(dict.fromkeys(_trails(finding, state))))
+    trails = tuple(dict.fromkeys(_trails(finding, state)))
+    lines = (str(finding.subject), finding.subject.id, *(line for one in trails for line in (str(one), one.id)))
+    return Filed(key, finding, tentative, trails, "\n".join(("", *lines)).lower())
 
 
 def _trails(finding: Finding, state: State) -> Iterable[Subject]:
@@ -124,12 +130,7 @@ def _above_use(state: State, named: GrantId, asset: AssetId | None) -> Iterable[
 def _fits(filed: Filed, wanted: Mapping[str, str]) -> bool:
     finding = filed.finding
     values = {"rule": finding.rule, "severity": finding.severity.value, "label": finding.label.value}
-    for name, value in wanted.items():
-        if name == "subject":
-            ids = {finding.subject.kind, *(f"{one.kind} {one.id}" for one in filed.trails)}
-            begins = [finding.subject.id.lower(), *(one.id.lower() for one in filed.trails)]
-            if value not in ids and not any(each.startswith(value.lower()) for each in begins):
-                return False
-        elif values[name] != value:
-            return False
-    return True
+    return all(
+        f"\n{value.lower()}" in filed.names if name == "subject" else values[name] == value
+        for name, value in wanted.items()
+    )

@@ -26,9 +26,10 @@ from audit.questions import EventRow, Page
 from audit.trail import subject
 from capsule.ids import Address
 
-__all__ = ["FEED_ROWS", "PAGE_ROWS", "build_routes", "filters_of", "resolved", "seen"]
+__all__ = ["FEED_ROWS", "PAGE_ROWS", "TRAIL_ROWS", "build_routes", "filters_of", "resolved", "seen"]
 
 PAGE_ROWS: Final = 50
+TRAIL_ROWS: Final = 25
 FEED_ROWS: Final = 40
 _FOUND: Final = 50
 _MAX_QUERY: Final = 100
@@ -153,7 +154,7 @@ class _Pages:
         if about.id != named:
             return RedirectResponse(f"/trails/{kind}/{about.id}", 303)
         abouts = trail_abouts(view.state, about.kind, about.id)
-        rows = self._desk.questions.trail(abouts, (page_ - 1) * PAGE_ROWS, PAGE_ROWS)
+        rows = self._desk.questions.trail(abouts, (page_ - 1) * TRAIL_ROWS, TRAIL_ROWS)
         if not rows.total:
             raise RequestError(f"the ledger knows no {about}")
         filed = view.filing.by_trail.get(about, ())
@@ -166,7 +167,7 @@ class _Pages:
             filed_total=len(filed),
             marks=_marks(view, rows),
             graph=graph_of(view.state, self._desk.questions, about),
-            pages=_pages(rows, page_),
+            pages=_pages(rows, page_, TRAIL_ROWS),
         )
 
     def events(self, request: Request, before: Annotated[int | None, Query(ge=1, le=2**53)] = None) -> Response:
@@ -245,9 +246,9 @@ def _wanted(text: str) -> tuple[tuple[str, ...], str]:
     return prefixes, "" if low.startswith("0x") else text.upper()
 
 
-def _pages(rows: Page[Any], number: int) -> tuple[int, int]:
+def _pages(rows: Page[Any], number: int, size: int = PAGE_ROWS) -> tuple[int, int]:
     """This page's number and the last one's."""
-    last = max(1, -(-rows.total // PAGE_ROWS))
+    last = max(1, -(-rows.total // size))
     if number > last:
         raise RequestError(f"there is no page {number}; the last one is {last}")
     return number, last

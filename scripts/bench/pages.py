@@ -36,6 +36,7 @@ from audit.index import Index
 from audit.ledger_state import fold
 from audit.pages.desk import Desk
 from audit.pages.readers import Readers
+from audit.pages.routes import PAGE_ROWS, TRAIL_ROWS
 from audit.pages.site import Site
 from audit.pages.users import UsersFile
 from audit.papers import Patience
@@ -158,14 +159,14 @@ def _addresses(desk: Desk, events: int) -> Mapping[str, str]:
     who = str(state.assets[asset].provider)
     key = desk.view.filing.all[0].key
     trail = f"/trails/asset/{asset}"
-    last = -(-questions.trail((about("asset", asset),), 0, 1).total // 50)
+    last = -(-questions.trail((about("asset", asset),), 0, 1).total // TRAIL_ROWS)
     return {
         "overview": "/",
         "search by code": f"/search?q={state.participants[state.assets[asset].provider].uscc[:8]}",
         "search by prefix": f"/search?q={use[:4]}",
         "search, nothing found": "/search?q=0xffffffffffffffff",
         "assets": "/subjects/asset",
-        "uses, the last page": f"/subjects/use?page={-(-len(state.uses) // 50)}",
+        "uses, the last page": f"/subjects/use?page={-(-len(state.uses) // PAGE_ROWS)}",
         "trail of the longest asset": trail,
         "its last part": f"{trail}?page={last}",
         "trail of an organisation": f"/trails/participant/{who}",

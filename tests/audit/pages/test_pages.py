@@ -145,6 +145,8 @@ def test_findings_are_narrowed_down(open_site: Reading, client: httpx.Client) ->
     assert keys(severity="medium") == {f.key for f in filing.all if f.finding.severity.value == "medium"}
     assert keys(rule="document-not-served", subject=use.id[:10]) == {one.key}
     assert keys(rule="order-reused") == set()
+    assert keys(subject="use 0x") == {f.key for f in filing.all if any(one.kind == "use" for one in f.trails)}
+    assert keys(subject="(?:") == set()
     assert client.get("/findings", params={"severity": "grave"}).status_code == 404
 
 
@@ -167,6 +169,8 @@ def test_finding_stands_on_the_trails_that_it_belongs_to(open_site: Reading, cli
     assert {trail.kind for trail in filed.trails} == {"use", "grant", "request", "asset", "participant"}
     for trail in filed.trails:
         assert f"/findings/{filed.key}" in client.get(f"/trails/{trail.kind}/{trail.id}").text
+        listed = client.get("/findings", params={"subject": f"{trail.kind} {trail.id}"}).text
+        assert f"/findings/{filed.key}" in listed
 
 
 def test_graph_goes_from_device_to_result(open_site: Reading, client: httpx.Client) -> None:
