@@ -18,14 +18,17 @@ from audit.verify import Report, verify
 from capsule.checkpoint import SignedCheckpoint
 from contracts.ledger import Ledger
 
-__all__ = ["Auditor"]
+__all__ = ["Auditor", "Watcher"]
+
+Watcher = Callable[[Index, State, Report, Documents], None]
+"""Is told of each look, before anybody else sees its report."""
 
 
 class Auditor:
     """Index and ports of one audit. Safe to share between threads: they take turns.
 
     `documents` makes the source from the state, since owners' endpoints stand on chain; `checkpoint` gives the newest
-    one.
+    one; `watcher` takes over each look for the pages.
     """
 
     def __init__(
@@ -37,12 +40,14 @@ class Auditor:
         trust: Trust | None = None,
         checkpoint: Callable[[], SignedCheckpoint | None] = lambda: None,
         patience: Patience | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._index = index
         self._documents = documents
         self._trust = trust
         self._checkpoint = checkpoint
         self._patience = patience
+        self._watcher = watcher
         self._turn = threading.Lock()
         self._follower = Follower(ledger, index)
         self._report: Report | None = None
@@ -59,15 +64,19 @@ class Auditor:
             for _ in self._follower.catch_up():
                 if self._stopping.is_set():
                     raise RequestError("the auditor is stopping; the index is whole up to where it came")
-            documents = self._documents(self._index.state())
-            self._report = verify(
+            state = self._index.state()
+            documents = self._documents(state)
+            report = verify(
                 self._index,
                 documents,
                 checkpoint=self._checkpoint(),
                 trust=self._trust,
                 patience=self._patience,
             )
-            return self._report
+            if self._watcher is not None:
+                self._watcher(self._index, state, report, documents)
+            self._report = report
+            return report
 
     def stop(self) -> None:
         """Ends a look after the range of blocks that it is at, and lets no later one begin anew."""

@@ -3,6 +3,9 @@
 AuditError
 ├── RequestError       the caller asked for something that is not there, or passed a bad value; no retry helps
 ├── StoreError         the index is damaged, of another ledger, or held by somebody else
+├── LoginError         the reader of a page must log in (again)
+├── ForbiddenError     the reader's role does not allow it
+├── ThrottledError     too many failed logins; a retry helps after a while
 ├── BundleError        a bundle or checkpoint file is not what its format says
 ├── DocumentError      documents can't be asked for: no endpoint can be reached
 └── FinalityError      the chain took back what it had called final; carries both sides as evidence
@@ -13,7 +16,17 @@ the core from `capsule.errors`; neither is swallowed here.
 
 from __future__ import annotations
 
-__all__ = ["AuditError", "BundleError", "DocumentError", "FinalityError", "RequestError", "StoreError"]
+__all__ = [
+    "AuditError",
+    "BundleError",
+    "DocumentError",
+    "FinalityError",
+    "ForbiddenError",
+    "LoginError",
+    "RequestError",
+    "StoreError",
+    "ThrottledError",
+]
 
 
 class AuditError(Exception):
@@ -26,6 +39,22 @@ class RequestError(AuditError):
 
 class StoreError(AuditError):
     """The index can't be used as it is."""
+
+
+class LoginError(AuditError):
+    """A reader must say who he is first, or again."""
+
+
+class ForbiddenError(AuditError):
+    """The reader's role does not allow what he asked for."""
+
+
+class ThrottledError(AuditError):
+    """Too many failed logins; the next one is looked at in `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many failed logins; try again in {seconds} s")
+        self.seconds = seconds
 
 
 class BundleError(AuditError):

@@ -23,7 +23,7 @@ from capsule.ids import Address, Bytes32, DeviceId
 from contracts import events as ev
 from contracts.structs import Pin
 
-__all__ = ["Trail", "TrailRow", "subject", "trail", "trail_of"]
+__all__ = ["Trail", "TrailRow", "accounts", "subject", "trail", "trail_of"]
 
 _KINDS: Final = ("asset", "request", "grant", "use", "device", "participant")
 
@@ -142,7 +142,7 @@ def _concerns(state: State, about: Subject, papers: Papers | None) -> _Concerns:
             return _device(DeviceId.parse(about.id), papers, state)
         case "participant":
             account = Address.parse(about.id)
-            return lambda event: account in _accounts(event) or actor(state, event) == account
+            return lambda event: account in accounts(event) or actor(state, event) == account
         case _:
             keys = frozenset(_keys(state, about))
             return lambda event: _key(event) in keys
@@ -213,7 +213,7 @@ def _holds(paper: object, device: DeviceId) -> bool:
     return isinstance(paper, BatchDocument) and any(entry.device == device for entry in paper.entries)
 
 
-def _accounts(event: ev.Event) -> set[Address]:
+def accounts(event: ev.Event) -> set[Address]:
     """Accounts that an event names itself."""
     found: set[Address] = set()
     for field in fields(event):

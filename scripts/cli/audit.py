@@ -1,8 +1,11 @@
 """dataspace audit: rebuild the trail from chain events, check it, prove it to others."""
 
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +22,10 @@ from audit.findings import Finding
 from audit.follow import collect_seldom
 from audit.follow import rebuild as rebuild_index
 from audit.index import Index
+from audit.pages.desk import Desk
+from audit.pages.readers import Readers
+from audit.pages.site import Site
+from audit.pages.users import UsersFile
 from audit.picture import State
 from audit.service import serve as serve_auditor
 from audit.trail import subject
@@ -30,6 +37,7 @@ from capsule import canonical
 from capsule.checkpoint import SignedCheckpoint, sign_checkpoint
 from contracts.ledger import Ledger
 from node.home import Home, write_whole
+from scripts.cli import audit_users
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, progress, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
 from scripts.cli.printing import note, say, tabulate
@@ -40,6 +48,7 @@ __all__ = ["app", "print_findings"]
 
 app = typer.Typer(no_args_is_help=True, help="The regulator's service: rebuild, check, prove.")
 app.command()(reexecute)
+app.add_typer(audit_users.app, name="user")
 
 DEFAULT_HOME = Path(".dataspace")
 TRAIL_COLUMNS = ("time (UTC)", "block", "who", "what", "transaction")
@@ -257,9 +266,9 @@ def check(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at; a private one, since nobody is asked who he is.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; any but this machine's own needs users ('audit user add').")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8460,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the chain.")] = 15.0,
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
@@ -267,11 +276,24 @@ def serve(
     trust: Annotated[Path | None, typer.Option(help="Keys and validators that count.")] = None,
     allow_private: Annotated[bool, typer.Option(help="Ask endpoints at private addresses too.")] = False,
     chain_url: ChainUrlOption = None,
+    name: Annotated[list[str] | None, typer.Option(help="Host name under which people reach the pages.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy in front ends TLS and names its peer in X-Forwarded-For.")
+    ] = False,
     database: DatabaseOption = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Follow the chain and serve health, report and trails as JSON, until interrupted."""
+    """Follow the chain and serve the regulator's pages, and health, report and trails as JSON, until interrupted."""
     with told(), Home(home), ExitStack() as stack:
+        users = UsersFile(audit_users.users_path(home))
+        if not users.read().by_name and (behind_proxy or not _is_own(host)):
+            raise RequestError(
+                "there are no users, and everybody who reaches the pages would read them; run 'dataspace audit user "
+                "add NAME' first, or serve at 127.0.0.1 without --behind-proxy"
+            )
+        desk = stack.enter_context(closing(Desk(home / "audit-pages.db")))
+        readers = Readers(users, behind_proxy=behind_proxy, entropy=secrets.token_bytes, clock=time.time)
+        site = Site(desk, readers, names=name or (), entropy=secrets.token_bytes)
         client, ledger = stack.enter_context(httpx.Client()), stack.enter_context(_ledger(home, chain_url))
         index = stack.enter_context(closing(Index.open(_where(home, database))))
         auditor = Auditor(
@@ -280,8 +302,17 @@ def serve(
             lambda state: _documents(state, documents, client, allow_private),
             trust=Trust.from_bytes(trust.read_bytes()) if trust else None,
             checkpoint=lambda: _newest(checkpoint) if checkpoint else None,
+            watcher=desk.take,
         )
-        serve_auditor(auditor, host, port, seconds=seconds, ready=lambda taken: _ready(host, taken))
+        serve_auditor(auditor, host, port, seconds=seconds, site=site, ready=lambda taken: _ready(host, taken))
+
+
+def _is_own(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _newest(file: Path) -> SignedCheckpoint:

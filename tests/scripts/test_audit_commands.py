@@ -100,6 +100,7 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
                 time.sleep(0.1)
                 found = httpx.get(f"{url}/healthz").json()
             report = httpx.get(f"{url}/v1/report").json()
+            page = httpx.get(url, headers={"accept-language": "zh"}).text
             assert "another process" in run("rebuild", status=2)["error"]
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -107,4 +108,34 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
             process.kill()
 
     assert report["digest"] == whole["digest"]
+    assert f"<code>{whole['digest']}</code>" in page
     assert run("rebuild") == whole
+
+
+def test_users_come_and_go_and_the_last_one_stays(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
+    home, _ = offered
+    password = tmp_path / "password"
+    password.write_text("correct horse battery\n")
+    given = ("--password-file", password)
+
+    assert run("user", "add", "li.na", *given) == {"user": "li.na", "role": "viewer"}
+    assert run("user", "add", "zhang.wei", "--role", "auditor", *given)["role"] == "auditor"
+    assert [user["name"] for user in run("user", "list")["users"]] == ["li.na", "zhang.wei"]
+    assert (home / "audit-users.json").stat().st_mode & 0o777 == 0o600
+    assert b"horse" not in (home / "audit-users.json").read_bytes()
+    assert run("user", "remove", "li.na") == {"removed": "li.na"}
+    assert "last user" in run("user", "remove", "zhang.wei", status=2)["error"]
+    assert "no user li.na" in run("user", "remove", "li.na", status=2)["error"]
+    password.write_text("short")
+    assert "12" in run("user", "add", "li.na", *given, status=2)["error"]
+    (home / "audit-users.json").unlink()
+
+
+@pytest.mark.parametrize("asked", [("--host", "192.0.2.1"), ("--behind-proxy",)])
+def test_pages_without_users_are_for_this_machine_only(offered: tuple[Path, Offered], asked: tuple[str, ...]) -> None:
+    command = ["audit", "serve", "--port", "0", *asked]
+
+    result = CliRunner().invoke(build_app("audit"), command, env={"DATASPACE_HOME": str(offered[0])})
+
+    assert result.exit_code == 2
+    assert "dataspace audit user add NAME" in result.stderr.replace("\n", " ")

@@ -18,7 +18,7 @@ from typing import Final
 from capsule import canonical
 from capsule.agreement import Agreement
 from capsule.algorithm import Algorithm, Column, ColumnType, Parameters, code_digest
-from capsule.batch import BatchDocument, BatchFrame, build_batch
+from capsule.batch import BatchDocument, BatchFrame, BatchRef, build_batch
 from capsule.box import BoxKey
 from capsule.box_statement import box_key_statement
 from capsule.deal import BLINDING_SIZE, Deal, DealHolder, blind
@@ -364,6 +364,11 @@ class DataSpace:
             provider=self.provider.account,
             sealed_at=self.now,
             lineage=parents,
+            source=tuple(
+                BatchRef(document.batch.gateway, document.batch.number, document.batch.frames_root)
+                for documents in self._batches.values()
+                for document in documents
+            ),
         )
         file = io.BytesIO()
         source = io.BytesIO(b"time,power\n1,2\n")

@@ -33,7 +33,7 @@ from contracts.events import AssetEvent, DeviceEvent, SequencedEvent
 from contracts.kinds import snake_case
 from tests.sim.dataspace import DataSpace
 
-__all__ = ["History", "encode", "history_of"]
+__all__ = ["History", "encode", "history_of", "numbered"]
 
 _ABI: Final = Path(__file__).parents[2] / "contracts" / "abi"
 _E = TypeVar("_E", bound=SequencedEvent)
@@ -135,7 +135,7 @@ class History:
     def _edited(self, edit: Callable[[Entry], Sequence[Entry]]) -> History:
         edited = [one for entry in self.entries for one in edit(entry)]
         assert any(one is not entry for one, entry in zip(edited, self.entries, strict=False)), "nothing was edited"
-        return replace(self, entries=tuple(_numbered(edited)))
+        return replace(self, entries=tuple(numbered(edited)))
 
 
 def history_of(space: DataSpace) -> History:
@@ -165,8 +165,8 @@ def _at(entry: Entry, place: Entry) -> Entry:
     return replace(entry, event=replace(entry.event, log=moved), time=place.time)
 
 
-def _numbered(entries: Iterable[Entry]) -> Iterable[Entry]:
-    """Counts `seq`, subject and log position again and encodes every log."""
+def numbered(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """Entries as the contracts would emit them: `seq`, subject and log position counted again, every log encoded."""
     seqs: dict[str, int] = {}
     subjects: dict[tuple[str, bytes], int] = {}
     positions: dict[int, int] = {}
