@@ -6,43 +6,27 @@ Invariant: `order_hash` equals the contract's `hashOrder` on the same chain and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
-
-from eth_account import Account
-from eth_account.messages import SignableMessage, encode_typed_data
-from eth_keys.exceptions import BadSignature
-from eth_utils.crypto import keccak
-from eth_utils.exceptions import ValidationError
+from typing import Final
 
 from capsule.canonical import Json
 from capsule.document import Fields, read_as
-from capsule.errors import InputError, VerificationError
+from capsule.errors import InputError
 from capsule.ids import Address, Bytes32, Digest, GrantId
+from capsule.typed_data import TypedData
 
-__all__ = ["DOMAIN_NAME", "DOMAIN_VERSION", "KIND", "Order", "order_hash", "order_typed_data", "recover"]
+__all__ = ["KIND", "Order", "order_hash", "order_typed_data", "recover"]
 
 KIND: Final = "dataspace/order"
 MAX_GRANTS: Final = 16
-DOMAIN_NAME: Final = "dataspace Access"
-DOMAIN_VERSION: Final = "1"
 
-_GROUP_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-_TYPES: Final = {
-    "EIP712Domain": [
-        {"name": "name", "type": "string"},
-        {"name": "version", "type": "string"},
-        {"name": "chainId", "type": "uint256"},
-        {"name": "verifyingContract", "type": "address"},
-    ],
-    "Order": [
-        {"name": "grants", "type": "bytes32[]"},
-        {"name": "number", "type": "uint256"},
-        {"name": "algorithm", "type": "bytes32"},
-        {"name": "parameters", "type": "bytes32"},
-        {"name": "computeNode", "type": "address"},
-        {"name": "resultKey", "type": "bytes32"},
-        {"name": "deadline", "type": "uint64"},
-    ],
+_FIELDS: Final = {
+    "grants": "bytes32[]",
+    "number": "uint256",
+    "algorithm": "bytes32",
+    "parameters": "bytes32",
+    "computeNode": "address",
+    "resultKey": "bytes32",
+    "deadline": "uint64",
 }
 
 
@@ -98,50 +82,25 @@ class Order:
             )
 
 
-def order_typed_data(order: Order, chain_id: int, access: Address) -> dict[str, Any]:
-    """The EIP-712 message as wallets take it (`eth_signTypedData_v4`)."""
-    return {
-        "types": _TYPES,
-        "primaryType": "Order",
-        "domain": {
-            "name": DOMAIN_NAME,
-            "version": DOMAIN_VERSION,
-            "chainId": chain_id,
-            "verifyingContract": str(access),
-        },
-        "message": {
-            "grants": [str(grant) for grant in order.grants],
-            "number": order.number,
-            "algorithm": str(order.algorithm),
-            "parameters": str(order.parameters),
-            "computeNode": str(order.compute_node),
-            "resultKey": str(order.result_key),
-            "deadline": order.deadline,
-        },
+def order_typed_data(order: Order, chain_id: int, access: Address) -> TypedData:
+    """What its buyer signs."""
+    values = {
+        "grants": [str(grant) for grant in order.grants],
+        "number": order.number,
+        "algorithm": str(order.algorithm),
+        "parameters": str(order.parameters),
+        "computeNode": str(order.compute_node),
+        "resultKey": str(order.result_key),
+        "deadline": order.deadline,
     }
-
-
-def _signable(order: Order, chain_id: int, access: Address) -> SignableMessage:
-    return encode_typed_data(full_message=order_typed_data(order, chain_id, access))
+    return TypedData("Order", _FIELDS, values, chain_id, access)
 
 
 def order_hash(order: Order, chain_id: int, access: Address) -> Digest:
-    """EIP-712 digest: keccak256(0x1901, domain separator, struct hash)."""
-    message = _signable(order, chain_id, access)
-    return Digest(bytes(keccak(b"\x19" + message.version + message.header + message.body)))
+    """Its EIP-712 digest."""
+    return order_typed_data(order, chain_id, access).hash
 
 
 def recover(order: Order, signature: bytes, chain_id: int, access: Address) -> Address:
-    """The account that signed an order.
-
-    Takes what the contract takes: r, s, v in 65 bytes, s in the lower half, v 27 or 28; else VerificationError.
-    """
-    if len(signature) != 65 or signature[64] not in (27, 28):
-        raise VerificationError("order signature is not 65 bytes r, s, v", f"signature 0x{signature.hex()}")
-    if int.from_bytes(signature[32:64], "big") > _GROUP_ORDER // 2:
-        raise VerificationError("order signature has its s in the upper half", f"signature 0x{signature.hex()}")
-    try:
-        account = Account.recover_message(_signable(order, chain_id, access), signature=signature)
-    except (BadSignature, ValidationError, ValueError) as exc:
-        raise VerificationError("order signature does not hold", f"signature 0x{signature.hex()}") from exc
-    return Address.parse(account)
+    """The account that signed an order; VerificationError for what the contract takes as no signature."""
+    return order_typed_data(order, chain_id, access).recover(signature)

@@ -1,4 +1,4 @@
-"""An account on chain: a secp256k1 key that signs transactions and orders, and shows nothing of itself."""
+"""An account on chain: a secp256k1 key that signs transactions, orders and agreements, and shows nothing of itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from eth_account import Account as EthAccount
 from capsule.errors import InputError
 from capsule.ids import Address
 from capsule.order import Order, order_typed_data
+from capsule.typed_data import TypedData
 
 __all__ = ["Account"]
 
@@ -63,8 +64,11 @@ class Account:
 
     def sign_order(self, order: Order, chain_id: int, access: Address) -> bytes:
         """The buyer's EIP-712 signature, r || s || v in 65 bytes."""
-        signed = self._signer.sign_typed_data(full_message=order_typed_data(order, chain_id, access))
-        return bytes(signed.signature)
+        return self.sign_typed(order_typed_data(order, chain_id, access))
+
+    def sign_typed(self, message: TypedData) -> bytes:
+        """An EIP-712 signature, r || s || v in 65 bytes."""
+        return bytes(self._signer.sign_typed_data(full_message=message.to_wallet()).signature)
 
     def __repr__(self) -> str:
         return f"Account({self.address})"

@@ -10,8 +10,9 @@ from capsule.oplog import Act, LogEntry
 from capsule.terms import Terms
 from contracts.events import AccessDenied, AccessGranted, AccessRequested, AccessRevoked
 from contracts.structs import Pin
+from node.agreements import Agreements
 from node.context import Context
-from node.errors import InputRefusedError, PeerAnswerError
+from node.errors import InputRefusedError
 
 __all__ = ["Access", "Denial", "Granted", "Narrowing", "Requested"]
 
@@ -66,16 +67,18 @@ class Denial:
 class Access:
     """Both sides of access; which calls the chain lets through depends on the roles of the account."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, agreements: Agreements) -> None:
         self._context = context
+        self._agreements = agreements
 
     def request(
         self, asset: AssetId, purpose: str, algorithm: Algorithm, code: bytes, compute_node: Address, version: int = 0
     ) -> Requested:
         """Buyer: asks for a version of an asset, 0 for the newest, as it stands on the final chain.
 
-        Keeps the algorithm and the proposed agreement as documents, so that the provider can read them. Raises
-        InputRefusedError when the code is not the algorithm's.
+        Keeps the algorithm and the proposed, signed agreement as documents, so that the provider can read them. Raises
+        InputRefusedError when the code is not the algorithm's, PeerError where terms that grant by themselves have no
+        offer that their provider signed.
         """
         context = self._context
         try:
@@ -100,7 +103,7 @@ class Access:
             salt=context.entropy(32),
         )
         context.store.save(
-            context.store.document_row("agreement", agreement.hash, agreement.to_json()),
+            *self._agreements.propose(agreement, automatic=published.terms.automatic_grant),
             context.store.document_row("algorithm", algorithm.hash, algorithm.to_json()),
             context.store.document_row("code", algorithm.code_hash, text),
         )
@@ -138,22 +141,19 @@ class Access:
         )
 
     def grant(self, request: RequestId, narrowing: Narrowing) -> Granted:
-        """Provider: grants a final request after reading the agreement that its buyer proposed.
+        """Provider: grants a final request after reading and signing the agreement that its buyer proposed.
 
         Logged before it is sent, as denials and revocations are: what the contract refuses stays in the log as tried.
-        Raises PeerAnswerError when the agreement is not what was requested.
+        Raises PeerAnswerError when the agreement is not what was requested, or its buyer did not sign it.
         """
         context = self._context
         context.view.refresh()
         requested = context.view.request(request)
         published = context.view.version(requested.asset, requested.pin.version)
-        agreement = self._agreement(requested)
+        agreement = self._agreements.countersign(requested)
         narrowed = narrowing.apply(published.terms)
         digests = {"agreement": agreement.hash, "terms": narrowed.hash}
-        context.store.save(
-            context.store.document_row("agreement", agreement.hash, agreement.to_json()),
-            log=[LogEntry(Act.GRANT, context.clock(), request, digests)],
-        )
+        context.store.save(log=[LogEntry(Act.GRANT, context.clock(), request, digests)])
         transaction = context.ledger.access.grant(request, requested.purpose, agreement.hash, published.terms, narrowed)
         granted = transaction.event(AccessGranted)
         return Granted(granted.grant, granted.not_after, transaction.hash)
@@ -169,37 +169,3 @@ class Access:
         self._context.store.save(log=[LogEntry(Act.REVOCATION, self._context.clock(), grant, {}, str(reason))])
         transaction = self._context.ledger.access.revoke(grant, reason)
         return Denial(transaction.event(AccessRevoked).grant, reason, transaction.hash)
-
-    def _agreement(self, requested: AccessRequested) -> Agreement:
-        """The proposed agreement, which says what its request says on chain, and names this provider."""
-        content = self._context.fetch_verified(requested.buyer, "agreement", requested.agreement_hash)
-        try:
-            agreement = Agreement.from_json(content)
-        except CapsuleError as error:
-            raise PeerAnswerError(str(requested.buyer), f"an agreement that can't be read: {error}") from error
-        said = (
-            agreement.asset,
-            agreement.version,
-            agreement.policy_hash,
-            agreement.terms_hash,
-            agreement.purpose,
-            agreement.algorithm,
-            agreement.buyer,
-            agreement.provider,
-            agreement.compute_node,
-        )
-        pin = requested.pin
-        asked = (
-            pin.asset,
-            pin.version,
-            pin.policy_hash,
-            pin.terms_hash,
-            requested.purpose,
-            requested.algorithm,
-            requested.buyer,
-            self._context.account,
-            requested.compute_node,
-        )
-        if agreement.hash != requested.agreement_hash or said != asked:
-            raise PeerAnswerError(str(requested.buyer), "an agreement that is not what it requested on chain")
-        return agreement

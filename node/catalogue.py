@@ -32,6 +32,7 @@ from capsule.signature import PublicKey
 from contracts.errors import RevertedError
 from contracts.events import AssetRegistered
 from contracts.structs import Asset
+from node.agreements import Agreements
 from node.context import Context
 from node.custody import Custody, SharePackage
 from node.errors import InputRefusedError, PeerError, RefusedError, StoreError, UnknownError
@@ -84,9 +85,10 @@ class Offering:
 class Catalogue:
     """One provider's assets."""
 
-    def __init__(self, context: Context, custody: Custody) -> None:
+    def __init__(self, context: Context, custody: Custody, agreements: Agreements) -> None:
         self._context = context
         self._custody = custody
+        self._agreements = agreements
         self._turn = threading.Lock()
 
     def register(self, metadata: Json) -> AssetId:
@@ -242,6 +244,7 @@ class Catalogue:
                 )
             if assets.version_of(deal.asset, deal.version).capsule_root != capsule_root:
                 raise InputRefusedError(f"version {deal.version} is another capsule by now; seal this one again")
+            self._agreements.offer(deal.asset, deal.version, compiled.policy_hash, compiled.terms.hash)
             row = self._advance(row, PUBLISHED)
         if row.stage == PUBLISHED:
             if assets.version_of(deal.asset, deal.version).deals < deal.number:

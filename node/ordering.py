@@ -15,6 +15,7 @@ from capsule.receipt import GUARD_PASSED, Receipt, SignedReceipt, output_digest,
 from capsule.signature import PublicKey
 from contracts.errors import RevertedError
 from contracts.events import UseClosed, UseOpened
+from node.agreements import Agreements
 from node.context import Context
 from node.errors import InputRefusedError, PeerAnswerError, RefusedError, UnknownError
 from node.store import OrderRow
@@ -43,15 +44,16 @@ class Collected:
 class Ordering:
     """One buyer's orders."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, agreements: Agreements) -> None:
         self._context = context
+        self._agreements = agreements
 
     def place(self, grants: tuple[GrantId, ...], parameters: Mapping[str, canonical.Json], seconds: int) -> Placed:
         """Signs an order under one or more grants and hands it to their compute node.
 
         The result key is kept before the order leaves, so that no result comes that can't be opened. `seconds` from now
         is the order's deadline. Raises InputRefusedError for grants that don't go together, InputError for parameters
-        that the algorithm does not take.
+        that the algorithm does not take, PeerAnswerError for a grant whose agreement its provider did not sign.
         """
         context = self._context
         context.view.refresh()
@@ -62,6 +64,8 @@ class Ordering:
         requested = requests[0]
         if requested.buyer != context.account:
             raise InputRefusedError("an order is signed by the buyer of its grants, which this organisation is not")
+        for grant in grants:
+            self._agreements.settled(context.view.grant(grant))
         algorithm = Algorithm.from_json(self._own("algorithm", requested.algorithm))
         values = algorithm.accept(Parameters(parameters, context.entropy(32)))
         key = BoxKey.generate(context.entropy)

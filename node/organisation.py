@@ -8,6 +8,7 @@ from capsule.box_statement import box_key_statement
 from capsule.ids import Bytes32
 from contracts.errors import LedgerError, RevertedError
 from node.access import Access
+from node.agreements import Agreements, Change
 from node.backup import write_backup
 from node.catalogue import Catalogue
 from node.compute import Compute, Progress
@@ -33,6 +34,7 @@ class Work:
     decided: tuple[Decided, ...]
     progress: tuple[Progress, ...]
     log: str = ""
+    agreements: tuple[Change, ...] = ()
 
 
 class Node:
@@ -42,10 +44,11 @@ class Node:
         self.context = context
         self.custody = Custody(context)
         self.openings = Openings(context)
-        self.catalogue = Catalogue(context, self.custody)
+        self.agreements = Agreements(context)
+        self.catalogue = Catalogue(context, self.custody, self.agreements)
         self.dealing = Dealing(context, self.catalogue, self.custody)
-        self.access = Access(context)
-        self.ordering = Ordering(context)
+        self.access = Access(context, self.agreements)
+        self.ordering = Ordering(context, self.agreements)
         self.compute = Compute(context)
         self.reexecution = Reexecution(context, self.access, self.compute)
         self.log = OperationLog(context)
@@ -84,7 +87,7 @@ class Node:
             finally:
                 # what stops this holder's decisions must not stop this compute node's runs
                 progress = self.compute.advance()
-            return Work(decided, progress, self._keep_log_up())
+            return Work(decided, progress, self._keep_log_up(), self.agreements.changes())
 
     def _keep_log_up(self) -> str:
         """What stops the anchoring of the log must not hide what the round did."""

@@ -23,6 +23,7 @@ from capsule.ids import Address, AssetId, Digest, GrantId, OpeningId, RequestId,
 from capsule.order import Order
 from contracts.errors import LedgerError
 from node.access import Narrowing
+from node.agreements import Standing
 from node.catalogue import CustodyPlan, Offering
 from node.custody import SharePackage
 from node.dealing import Opened
@@ -59,6 +60,7 @@ __all__ = ["build_app"]
 DOCUMENT_KINDS = (
     "accusation",
     "agreement",
+    "agreement-signatures",
     "algorithm",
     "code",
     "deal",
@@ -69,6 +71,7 @@ DOCUMENT_KINDS = (
     "policy",
     "receipt",
     "shred-statement",
+    "signed-offer",
 )
 Answer = dict[str, Any]
 FAILED = Problem("failed", 500, 2)
@@ -322,6 +325,10 @@ def _access_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> N
     def revoke(grant_id: str, body: DenialBody) -> Answer:
         return {"transaction": str(node.access.revoke(GrantId.parse(grant_id), body.reason).transaction)}
 
+    @app.get("/v1/access/agreements", dependencies=guard)
+    def agreements() -> Answer:
+        return {"agreements": [_standing(one) for one in node.agreements.standing()]}
+
     @app.post("/v1/orders", status_code=201, dependencies=guard)
     def place(body: PlaceBody) -> Answer:
         grants = tuple(GrantId.parse(grant) for grant in body.grants)
@@ -375,6 +382,21 @@ def _opened(opened: Opened) -> Answer:
         "released": [str(account) for account in opened.released],
         "wrong": [str(account) for account in opened.wrong],
         "refused": [str(account) for account in opened.refused],
+    }
+
+
+def _standing(standing: Standing) -> Answer:
+    return {
+        "grant": str(standing.grant),
+        "agreement": str(standing.agreement),
+        "asset": str(standing.asset),
+        "buyer": str(standing.buyer),
+        "provider": str(standing.provider),
+        "not_before": standing.not_before,
+        "not_after": standing.not_after,
+        "state": str(standing.state),
+        "reason": standing.reason,
+        "renewed_by": str(standing.renewed_by) if standing.renewed_by else None,
     }
 
 

@@ -22,6 +22,7 @@ _WANTED_URL: Final = "give http://HOST:PORT or https://HOST:PORT"
 class Settings:
     """What an organisation chooses for its node. Empty `chain_urls` means the embedded chain of this home.
 
+    `notice_seconds`: so long before its end an agreement is told to be ending, at most a quarter of its time.
     `own_node`: the one endpoint is this organisation's own node in the chain's network, whose word it takes.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     releases_per_day: int = 10_000
     log_anchor_seconds: int = 600
     clock_skew_seconds: int = 120
+    notice_seconds: int = 7 * 86_400
     peer_timeout_seconds: float = 20.0
     max_document_bytes: int = 16 * 1024 * 1024
     max_capsule_bytes: int = 1024 * 1024 * 1024 * 1024

@@ -51,6 +51,15 @@ def pending(
 
 
 @app.command()
+def agreements(
+    home: HomeOption = DEFAULT_HOME, passphrase_file: PassphraseFileOption = None, as_json: JsonOption = False
+) -> None:
+    """Buyer or provider: agreements and how they stand: live, ending, ended, renewed, revoked."""
+    with node_client(home, passphrase_file) as node:
+        show(node.ask("GET", "/v1/access/agreements"), as_json)
+
+
+@app.command()
 def grant(
     request_id: str,
     uses: Annotated[int | None, typer.Option(min=0, help="At most this many uses.")] = None,

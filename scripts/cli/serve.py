@@ -1,6 +1,7 @@
 """dataspace node serve: one organisation's service, with the round of work that waits for it on the chain."""
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -8,6 +9,7 @@ import uvicorn
 
 from capsule.errors import CapsuleError
 from contracts.errors import LedgerError
+from node.agreements import Change, State
 from node.errors import NodeError, SettingsError
 from node.organisation import Node
 from node.service import build_app
@@ -57,8 +59,21 @@ def _work(node: Node, stop: threading.Event, seconds: float) -> None:
             notes = [f"order {step.order_hash}: {step.note}" for step in done.progress if step.note]
             notes += [f"operation log: {done.log}"] if done.log else []
             word = "; ".join(notes)
+            for change in done.agreements:
+                note(_told(change))
         except (CapsuleError, LedgerError, NodeError) as error:
             word = f"waiting: {error}"
         if word and word != said:
             note(word)
         said = word
+
+
+def _told(change: Change) -> str:
+    """A change of an agreement in one sentence."""
+    standing = change.standing
+    more = {
+        State.REVOKED: f" by its provider, reason {standing.reason}",
+        State.RENEWED: f" by grant {standing.renewed_by}",
+        State.ENDING: f" at {datetime.fromtimestamp(standing.not_after, UTC):%Y-%m-%d %H:%M:%S} UTC",
+    }.get(standing.state, "")
+    return f"agreement of grant {standing.grant} on asset {standing.asset}: {standing.state}{more}"

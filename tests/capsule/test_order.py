@@ -27,7 +27,7 @@ GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 def signed(order: Order = ORDER) -> bytes:
-    return bytes(BUYER.sign_typed_data(full_message=order_typed_data(order, CHAIN, ACCESS)).signature)
+    return bytes(BUYER.sign_typed_data(full_message=order_typed_data(order, CHAIN, ACCESS).to_wallet()).signature)
 
 
 def word(value: int | bytes) -> bytes:

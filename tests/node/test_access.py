@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from capsule import canonical
-from capsule.agreement import Agreement
+from capsule.agreement import Agreement, Signatures
 from capsule.algorithm import Parameters
 from capsule.box import BoxKey, seal_to
 from capsule.errors import InputError
@@ -61,7 +61,12 @@ def requested(space: Space, offered: Offered, altered: Callable[[Agreement], Agr
             salt=secrets.token_bytes(32),
         )
     )
-    buyer.node.context.store.put_document("agreement", agreement.hash, agreement.to_json())
+    store = buyer.node.context.store
+    store.put_document("agreement", agreement.hash, agreement.to_json())
+    signature = buyer.keystore.account.sign_typed(
+        agreement.typed_data(buyer.ledger.domain.chain_id, buyer.ledger.access.address)
+    )
+    store.put_document("agreement-signatures", agreement.hash, Signatures(agreement.hash, signature).to_json())
     pin = Pin(
         asset=offered.asset,
         version=1,
