@@ -27,13 +27,15 @@ _ATTEMPTS: Final = 5
 class Pace:
     """How many blocks are asked for at once: `blocks` now, never above `most`.
 
-    Aims at answers of about `logs` logs that take no longer than `seconds`.
+    Aims at answers of about `logs` logs that take no longer than `seconds`. After a refusal it is `cautious` and grows
+    by an eighth at a time, since each refusal costs a question.
     """
 
     blocks: int = 8
     most: int = 10_000
     logs: int = 5_000
     seconds: float = 2.0
+    cautious: bool = False
 
     def __post_init__(self) -> None:
         if self.most < 1 or self.blocks < 1:
@@ -48,12 +50,13 @@ class Pace:
         if logs > self.logs:
             return replace(self, blocks=max(1, min(self.blocks, blocks * self.logs // logs)))
         if 2 * logs <= self.logs and 2 * seconds <= self.seconds and blocks >= self.blocks:
-            return replace(self, blocks=min(self.most, 2 * self.blocks))
+            more = max(1, self.blocks // 8) if self.cautious else self.blocks
+            return replace(self, blocks=min(self.most, self.blocks + more))
         return self
 
     def slower(self, blocks: int) -> Pace:
         """The pace after so many blocks were too much."""
-        return replace(self, blocks=max(1, min(self.blocks, blocks // 2)))
+        return replace(self, blocks=max(1, min(self.blocks, blocks // 2)), cautious=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +153,5 @@ class Ranges(Generic[_T]):
     def _halve(self, pool: ThreadPoolExecutor, asked: deque[_Asked[_T]], one: _Asked[_T]) -> None:
         self._pace = self._pace.slower(one.blocks)
         middle = one.first + one.blocks // 2
-        asked.appendleft(self._submit(pool, middle, one.last))
-        asked.appendleft(self._submit(pool, one.first, middle - 1))
+        halves = [self._submit(pool, one.first, middle - 1), self._submit(pool, middle, one.last)]
+        asked.extendleft(reversed(halves))

@@ -147,6 +147,13 @@ _TABLE: Final[Table] = {
         "The receipt says other grants, capsules, algorithm, rows or times than the ledger.",
         "回执所载授权、胶囊、算法、行数或时间与账本不符。",
     ),
+    "result-not-reproduced": (
+        _NODE,
+        "fields receipt compute_node regulator reexecution stated reproduced",
+        to_do.HEAR_BOTH,
+        "A regulator repeated the use of a deterministic algorithm, and one of the two receipts is false.",
+        "监管方重复执行了确定性算法的使用,两份回执中必有一份不实。",
+    ),
     "decision-mismatch": (
         _HOLDER,
         "holder reason decision",

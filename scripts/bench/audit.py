@@ -2,8 +2,8 @@
 
 A real node (anvil) gets a history of the ledger's own events (`scripts.bench.many_events`). Each measurement is a
 process of its own over the same blocks: the rebuild into an SQLite index, fetched, cross-checked, decoded and written;
-beside it fetching and parsing alone (one request after the other, orjson), and web3.py's `get_logs` with `process_log` over a
-part of the range, which it says. Proofs of the heads (`eth_getProof`) are timed apart: anvil makes them from nothing.
+beside it fetching and parsing alone (one request after the other, orjson), and web3.py's `get_logs` with `process_log`
+over a part of the range, which it says. Proofs of the heads (`eth_getProof`) are timed apart: anvil makes them anew.
 
 Prints, last, one JSON line. With `--tip` it follows instead: 500 events a second on a node with a block a second, and
 the time from a block's being final to its events' standing in the index. With `--write` the figures go between the
