@@ -9,6 +9,7 @@ NaN, numbers that a double can't hold and lone surrogates are refused.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -21,6 +22,9 @@ import rfc8785
 from capsule.errors import FormatError, InputError
 
 __all__ = ["MAX_DEPTH", "Json", "decode", "encode"]
+
+# rfc8785 orders names by it; a process that is shut in can't load it any more
+codecs.lookup("utf-16be")
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
