@@ -5,6 +5,8 @@ The manifest binds the code by its digest, the parameters it takes and the colum
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from capsule.ids import Digest
 __all__ = ["KIND", "KINDS", "SALT_SIZE", "Algorithm", "Column", "ColumnType", "Parameters", "code_digest"]
 
 KIND: Final = "dataspace/algorithm"
-KINDS: Final = ("sql",)
+KINDS: Final = ("sql", "wasm")
 SALT_SIZE: Final = 32
 MAX_COLUMNS: Final = 256
 
@@ -66,7 +68,10 @@ def code_digest(code: bytes) -> Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
-    """The manifest. `group_column` names the output column that counts each row's group, for the least group size."""
+    """The manifest of a SQL statement or a WebAssembly module.
+
+    `group_column` names the output column that counts each row's group, for the least group size.
+    """
 
     kind: str
     code_hash: Digest
@@ -97,6 +102,20 @@ class Algorithm:
                 "code is not the algorithm's", f"digest {code_digest(code)}, manifest says {self.code_hash}"
             )
         return code
+
+    def code_text(self, code: bytes) -> str:
+        """The code as documents carry it: SQL as it is, a module in base64; VerificationError for other code."""
+        self.verify_code(code)
+        return base64.b64encode(code).decode() if self.kind == "wasm" else _utf8(code)
+
+    def read_code(self, text: str) -> bytes:
+        """The code of such a text; VerificationError unless it is the manifest's."""
+        if self.kind != "wasm":
+            return self.verify_code(text.encode("utf-8", "surrogatepass"))
+        try:
+            return self.verify_code(base64.b64decode(text, validate=True))
+        except (binascii.Error, ValueError) as exc:
+            raise VerificationError("code is not the algorithm's", "it is not base64") from exc
 
     def accept(self, parameters: Parameters) -> Parameters:
         """Returns the parameters when they are exactly those that the manifest declares; InputError otherwise."""
@@ -132,6 +151,13 @@ class Algorithm:
                 group_column=None if fields.value("group_column") is None else fields.text("group_column"),
                 unknown=fields.unknown(),
             )
+
+
+def _utf8(code: bytes) -> str:
+    try:
+        return code.decode()
+    except UnicodeDecodeError as exc:
+        raise VerificationError("code is not the algorithm's", "SQL text is UTF-8") from exc
 
 
 def _column(fields: Fields) -> Column:

@@ -37,10 +37,10 @@ from node.context import Context
 from node.errors import NodeError, RefusedError, RuntimeRefusedError, UnknownError
 from node.gathering import Gathered, Gathering, one_time_name
 from node.home import write_whole
+from node.runtime.execution import check_algorithm
 from node.runtime.launch import run
 from node.runtime.measurement import measure
 from node.runtime.protocol import Completed, Limits, Refused
-from node.runtime.sql import check, table_names
 from node.store import RunRow
 
 __all__ = ["CloseReason", "Compute", "Progress"]
@@ -92,7 +92,7 @@ class Compute:
         buyers = {context.view.grant(grant).buyer for grant in order.grants}
         try:
             signer = recover(order, signature, domain.chain_id, access)
-            _check_code(algorithm, code, parameters, len(order.grants))
+            check_algorithm(algorithm, algorithm.read_code(code), parameters, len(order.grants))
         except (CapsuleError, RuntimeRefusedError) as error:
             raise RefusedError("the order", str(error)) from error
         if buyers != {signer}:
@@ -240,6 +240,7 @@ class Compute:
             cpu_seconds=context.settings.run_seconds,
             memory_bytes=context.settings.run_memory_bytes,
             output_bytes=context.settings.result_bytes,
+            fuel=context.settings.run_fuel,
         )
         outcome = run(
             gathered.job, gathered.capsules, limits, allow_unprotected=context.settings.allow_unprotected_runtime
@@ -403,12 +404,3 @@ class Compute:
 
     def _result_path(self, order: Digest) -> Path:
         return self._context.home.folder("results") / f"{order}.sealed"
-
-
-def _check_code(algorithm: Algorithm, code: str, parameters: Parameters, capsules: int) -> None:
-    """What the runtime would refuse whatever the capsules hold, so that no use is spent on it."""
-    algorithm.verify_code(code.encode())
-    algorithm.accept(parameters)
-    statement = check(code, [name for names in table_names(capsules) for name in names])
-    if statement.parameters != set(parameters.values):
-        raise RuntimeRefusedError("algorithm", "parameter")

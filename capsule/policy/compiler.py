@@ -56,10 +56,14 @@ class HolderChecks:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChecks:
-    """What the runtime checks before a result leaves: most rows of one result, least rows behind each of them."""
+    """What the runtime checks before a result leaves: most rows of one result, least rows behind each of them.
+
+    `declared_groups`: a listed algorithm's own word for the size of its groups is taken, where nothing can count them.
+    """
 
     max_rows: int
     min_group: int
+    declared_groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ def compile_policy(document: Json) -> Compiled:
         RuntimeChecks(
             max_rows=bounds.most("ds:outputRows", UNLIMITED_U64),
             min_group=bounds.least("ds:groupSize", 1),
+            declared_groups=bounds.flag("ds:declaredGroups"),
         ),
         MappingProxyType(labels),
         policy.constraints,
@@ -135,16 +140,16 @@ class _Bounds:
             compute_nodes=self._accounts("ds:computeNode"),
             holders=self._accounts("ds:custodian"),
             least_threshold=self.least("ds:leastThreshold", 1),
-            provider_share_required=self._flag("ds:providerShare"),
+            provider_share_required=self.flag("ds:providerShare"),
             seconds_per_grant=self.most("elapsedTime", UNLIMITED_U64),
             seconds_per_use=self.most("ds:secondsPerUse", UNLIMITED_U64),
             uses_per_grant=self.most("count", UNLIMITED_U32),
             uses_per_buyer=self.most("ds:usesPerBuyer", UNLIMITED_U32),
             uses_total=self.most("ds:usesTotal", UNLIMITED_U32),
             rows_per_buyer=self.most("ds:rowsPerBuyer", UNLIMITED_U64),
-            automatic_grant=self._flag("ds:automaticGrant"),
-            compute_by_buyer=self._flag("ds:computeByBuyer"),
-            compute_by_custodian=self._flag("ds:computeByCustodian"),
+            automatic_grant=self.flag("ds:automaticGrant"),
+            compute_by_buyer=self.flag("ds:computeByBuyer"),
+            compute_by_custodian=self.flag("ds:computeByCustodian"),
         )
 
     def most(self, term: str, otherwise: int, *, exclusive: bool = False) -> int:
@@ -167,6 +172,13 @@ class _Bounds:
 
     def digests(self, term: str) -> tuple[Digest, ...]:
         return self._listed(term, _digest)
+
+    def flag(self, term: str) -> bool:
+        """False where the policy does not say."""
+        values = {_boolean(constraint) for constraint in self._by_term.get(term, ())}
+        if len(values) > 1:
+            raise PolicyError(term, "is said to be true and false")
+        return values == {True}
 
     def _accounts(self, term: str) -> tuple[Address, ...]:
         return self._listed(term, parse_account)
@@ -202,12 +214,6 @@ class _Bounds:
                 raise PolicyError("assignee", "is not among the recipients")
             accounts, roles = {assignee}, 0
         return tuple(sorted(accounts)), roles
-
-    def _flag(self, term: str) -> bool:
-        values = {_boolean(constraint) for constraint in self._by_term.get(term, ())}
-        if len(values) > 1:
-            raise PolicyError(term, "is said to be true and false")
-        return values == {True}
 
 
 _OPERATORS_OF: Final = {

@@ -224,6 +224,20 @@ def _compute_by_custodian(compiled: Compiled, facts: AccessFacts) -> _Said:
     )
 
 
+def _declared_groups(compiled: Compiled, _: AccessFacts) -> _Said:
+    if compiled.runtime.declared_groups:
+        return (
+            Outcome.DECLARED,
+            "a listed module's word for the size of its groups is taken; nobody can count them",
+            "采信名单内模块自报的分组大小，无人能核实",
+        )
+    return (
+        Outcome.ALLOWED,
+        "group sizes are counted, never taken on a module's word",
+        "分组大小须可核实，不采信自报",
+    )
+
+
 def _moment(seconds: int) -> str:
     if seconds >= 253_402_300_800:
         return "∞" if seconds >= UNLIMITED_U64 else f"{seconds} s"
@@ -257,6 +271,7 @@ _SAYINGS: Final = MappingProxyType[str, Callable[[Compiled, AccessFacts], _Said]
             "runtime measurement", "运行环境度量值", f.measurement, c.holder.measurements
         ),
         "ds:outputRows": lambda c, f: _within("rows of the result", "结果行数", f.rows_out, c.runtime.max_rows),
+        "ds:declaredGroups": _declared_groups,
         "ds:groupSize": lambda c, f: _within(
             "smallest group in the result", "结果最小分组", f.smallest_group, c.runtime.min_group, at_least=True
         ),

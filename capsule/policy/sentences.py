@@ -206,6 +206,7 @@ _TERMS: Final = MappingProxyType(
         "ds:columns": "列",
         "ds:outputRows": "结果行数",
         "ds:groupSize": "结果最小分组",
+        "ds:declaredGroups": "采信算法自报的分组大小",
         "ds:rowsPerBuyer": "该使用方累计行数",
         "ds:usesPerBuyer": "该使用方使用次数",
         "ds:usesTotal": "总使用次数",

@@ -108,6 +108,8 @@ OPERANDS: Final = MappingProxyType(
         "ds:measurement": Operand(Label.HOLDER, Shape.ONE_OF, Value.DIGEST),
         "ds:outputRows": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
         "ds:groupSize": Operand(Label.RUNTIME, Shape.AT_LEAST, Value.COUNT),
+        # A module counts its groups by itself: the runtime compares what it says, that it is true is the module's word.
+        "ds:declaredGroups": Operand(Label.DECLARED, Shape.FLAG, Value.BOOLEAN),
     }
 )
 

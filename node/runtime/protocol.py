@@ -65,14 +65,16 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "code": "the code is not the one that the algorithm's manifest names",
         "parameter": "the parameters are not those that manifest and statement take",
         "statement": "the code is not one SELECT statement of the kind that may run",
+        "module": "the code is no WebAssembly module of the kind that may run",
+        "import": "the module imports more than standard input, standard output and its own end",
         "table": "the statement reads a table that is no capsule's",
         "function": "the statement uses a function, type or name that may not be used",
-        "groups": "the policy asks for a group size, and the group column is not COUNT(*) over rows of one capsule",
-        "failed": "the statement failed while it ran",
-        "crashed": "the statement ended the process that ran it",
+        "groups": "the policy asks for a group size, and the group column is not known to count rows of one capsule",
+        "failed": "the algorithm failed while it ran",
+        "crashed": "the algorithm ended the process that ran it",
     },
     "guard": {
-        "schema": "the result's columns are not those of the algorithm's manifest",
+        "schema": "the result is not of the columns that the algorithm's manifest names",
         "rows": "the result has more rows than the policy lets out at once",
         "budget": "the result has more rows than the buyer's budget has left",
         "group": "the result has a row that stands for fewer rows than the policy's least group size",
@@ -80,6 +82,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     "limits": {
         "time": "the run took longer than this compute node allows",
         "cpu": "the run took more processor time than this compute node allows",
+        "fuel": "the module took more steps than this compute node allows",
         "memory": "the run took more memory than this compute node allows",
         "output": "the result is larger than this compute node allows",
     },
@@ -94,16 +97,21 @@ MISSING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a run may take. `memory_bytes` is for everything after start: ciphertext, plaintext, table and engine."""
+    """What a run may take. `memory_bytes` is for everything after start: ciphertext, plaintext, table and engine.
+
+    `fuel` is what a module may spend, about one for each of its instructions.
+    """
 
     wall_seconds: float = 60.0
     cpu_seconds: int = 120
     memory_bytes: int = 2 << 30
     output_bytes: int = 16 << 20
     threads: int = 1
+    fuel: int = 20_000_000_000
 
     def __post_init__(self) -> None:
-        if min(self.wall_seconds, self.cpu_seconds, self.memory_bytes, self.output_bytes, self.threads) <= 0:
+        bounds = (self.wall_seconds, self.cpu_seconds, self.memory_bytes, self.output_bytes, self.threads, self.fuel)
+        if min(bounds) <= 0:
             raise InputError("a runtime's limits are above zero")
 
 
@@ -112,7 +120,8 @@ class CapsuleInput:
     """One capsule of a job: what the chain pins of it, and what opens it.
 
     `one_time_keys` and `releases` (sealed) are by position in the deal; position 0 is the provider. `max_rows`,
-    `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit.
+    `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit. `groups_declared`: that
+    policy takes this algorithm's word for the size of its groups.
     """
 
     chain_id: int
@@ -126,6 +135,7 @@ class CapsuleInput:
     max_rows: int | None = None
     rows_left: int | None = None
     min_group: int = 1
+    groups_declared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

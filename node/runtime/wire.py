@@ -62,6 +62,7 @@ def write_job(job: Job, limits: Limits, *, allow_unprotected: bool) -> bytes:
             "memory_bytes": limits.memory_bytes,
             "output_bytes": limits.output_bytes,
             "threads": limits.threads,
+            "fuel": _clipped(limits.fuel),
         },
         "capsules": [_capsule_json(one) for one in job.capsules],
         "algorithm": job.algorithm.to_json(),
@@ -113,6 +114,7 @@ def read_job(stream: BinaryIO) -> tuple[Job, Limits, bool]:
             memory_bytes=bounds.integer("memory_bytes"),
             output_bytes=bounds.integer("output_bytes"),
             threads=bounds.integer("threads"),
+            fuel=bounds.integer("fuel"),
         )
     return job, limits, fields.flag("allow_unprotected")
 
@@ -228,6 +230,7 @@ def _capsule_json(one: CapsuleInput) -> Json:
         "max_rows": _clipped(one.max_rows),
         "rows_left": _clipped(one.rows_left),
         "min_group": one.min_group,
+        "groups_declared": one.groups_declared,
     }
 
 
@@ -249,6 +252,7 @@ def _capsule(fields: Fields) -> CapsuleInput:
         max_rows=_optional(fields, "max_rows"),
         rows_left=_optional(fields, "rows_left"),
         min_group=fields.integer("min_group"),
+        groups_declared=fields.flag("groups_declared"),
     )
 
 

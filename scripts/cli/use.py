@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from node.home import write_whole
-from scripts.algorithm import sql_algorithm
+from node.runtime.module import check_module
+from scripts.algorithm import algorithm_of
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, show, told
 from scripts.cli.inputs import json_object
 
@@ -20,21 +21,24 @@ DEFAULT_HOME = Path(".dataspace")
 
 @app.command()
 def algorithm(
-    sql: Annotated[Path, typer.Argument(help="File with one SELECT over the table readings.")],
+    code: Annotated[Path, typer.Argument(help="File with one SELECT over the table readings, or a wasm module.")],
     output: Annotated[
         list[str],
         typer.Option(help="name:type of a result column, in order; types integer, number, text, boolean, time."),
     ],
     out: Annotated[Path, typer.Option(help="Algorithm file to write.")],
-    group_column: Annotated[str, typer.Option(help="Result column that is count(*) of its group.")] = "",
+    group_column: Annotated[str, typer.Option(help="Result column with its group's rows; in SQL count(*).")] = "",
     parameter: Annotated[list[str] | None, typer.Option(help="name:type of a parameter.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write an algorithm file and print the hash that policies name."""
     with told():
-        code = sql.read_text(encoding="utf-8")
-        manifest = sql_algorithm(code, output, parameter or (), group_column or None)
-        write_whole(out, json.dumps({"manifest": manifest.to_json(), "code": code}, indent=2).encode(), mode=0o644)
+        content = code.read_bytes()
+        manifest = algorithm_of(content, output, parameter or (), group_column or None)
+        if manifest.kind == "wasm":
+            check_module(content)
+        document = {"manifest": manifest.to_json(), "code": manifest.code_text(content)}
+        write_whole(out, json.dumps(document, indent=2).encode(), mode=0o644)
         show({"algorithm": str(manifest.hash), "file": str(out)}, as_json)
 
 
