@@ -15,6 +15,7 @@ from pathlib import Path
 from capsule import canonical
 from capsule.accusation import Accusation
 from capsule.algorithm import Algorithm, Parameters
+from capsule.attestation import Claim
 from capsule.box import BoxKey
 from capsule.errors import CapsuleError
 from capsule.ids import Bytes32, Digest, UseId
@@ -50,6 +51,7 @@ REFUSED = {
     "capsule": CloseReason.CAPSULE_WRONG,
     "algorithm": CloseReason.ALGORITHM_FAILED,
     "guard": CloseReason.OUTPUT_REFUSED,
+    "runtime": CloseReason.NOT_RUN,
     "limits": CloseReason.LIMIT_REACHED,
 }
 """A share that is not proven wrong accuses nobody: then there was nothing to run with."""
@@ -161,6 +163,7 @@ class Compute:
         access = context.ledger.access
         if not access.uses_of(digest):
             keys = [self._one_time_keys(digest, position, order) for position in range(len(order.grants))]
+            self._vouch(digest, keys)
             try:
                 access.open_use(order, row.signature, self._measurement(), keys)
             except RevertedError as error:
@@ -189,6 +192,14 @@ class Compute:
                 context.store.save(context.store.secret_row(name, secret))
             keys.append(BoxKey(secret).public)
         return keys
+
+    def _vouch(self, digest: Digest, keys: Sequence[Sequence[bytes]]) -> None:
+        """Keeps a quote for each use before it opens, since holders may ask for it at once."""
+        context = self._context
+        domain, access = context.ledger.domain, context.ledger.access.address
+        for each in keys:
+            claim = Claim(domain.chain_id, access, digest, self._measurement(), tuple(each))
+            context.store.put_document("quote", claim.digest, context.attester.quote(claim).to_json())
 
     def _run_when_released(self, row: RunRow, order: Order, digest: Digest) -> RunRow:
         uses = self._context.view.uses_of(digest)
@@ -316,6 +327,7 @@ class Compute:
             source=source,
             measurement=measurement,
             protected=protected,
+            level=context.attester.level,
             log_head=context.store.log_head(),
             opened_at=opened_at,
             closed_at=max(context.clock(), opened_at),

@@ -70,6 +70,7 @@ class Gathering:
             result_salt=context.entropy(32),
             device_keys=keys,
             anchors=anchors,
+            level=context.attester.level,
         )
         return Gathered(job, capsules, fetched)
 
@@ -112,6 +113,7 @@ class Gathering:
             max_rows=policy.runtime.max_rows,
             rows_left=max(0, budget - rows_used),
             min_group=policy.runtime.min_group,
+            attestation=policy.holder.attestation,
             groups_declared=policy.runtime.declared_groups and algorithm.hash in policy.terms.algorithms,
         )
 

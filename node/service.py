@@ -66,6 +66,7 @@ DOCUMENT_KINDS = (
     "metadata",
     "opening-accusation",
     "policy",
+    "quote",
     "receipt",
     "shred-statement",
 )

@@ -14,6 +14,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from capsule.attestation import Level
 from capsule.canonical import Json
 from capsule.digest import document_digest
 from capsule.errors import InputError, PolicyError
@@ -45,13 +46,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class HolderChecks:
-    """What each holder checks beside the chain: the asset that the policy is for, and the runtimes that may open it.
+    """What each holder checks beside the chain: the asset that the policy is for, the runtimes that may open it, and
+    who must vouch for them; the runtime checks its own level again.
 
     None and an empty list mean that the policy does not say.
     """
 
     asset: AssetId | None
     measurements: tuple[Digest, ...]
+    attestation: tuple[Level, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class RuntimeChecks:
 
     max_rows: int
     min_group: int
-    declared_groups: bool = False
+    declared_groups: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def compile_policy(document: Json) -> Compiled:
     return Compiled(
         policy_hash,
         terms,
-        HolderChecks(policy.asset, bounds.digests("ds:measurement")),
+        HolderChecks(policy.asset, bounds.digests("ds:measurement"), bounds.levels()),
         RuntimeChecks(
             max_rows=bounds.most("ds:outputRows", UNLIMITED_U64),
             min_group=bounds.least("ds:groupSize", 1),
@@ -179,6 +182,9 @@ class _Bounds:
         if len(values) > 1:
             raise PolicyError(term, "is said to be true and false")
         return values == {True}
+
+    def levels(self) -> tuple[Level, ...]:
+        return self._listed("ds:attestation", _level)
 
     def _accounts(self, term: str) -> tuple[Address, ...]:
         return self._listed(term, parse_account)
@@ -311,6 +317,12 @@ def _digest(text: str, term: str) -> Digest:
         return Digest.parse(text)
     except InputError as exc:
         raise PolicyError(term, str(exc)) from exc
+
+
+def _level(text: str, term: str) -> Level:
+    if text not in tuple(Level):
+        raise PolicyError(term, f"{text:.80} is not one of {', '.join(Level)}")
+    return Level(text)
 
 
 def _purpose(text: str, term: str) -> str:

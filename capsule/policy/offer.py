@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from capsule.attestation import Level
 from capsule.canonical import Json
 from capsule.ids import Address, AssetId, Digest
 from capsule.policy.document import ACCOUNT_PREFIX, ASSET_PREFIX
@@ -42,6 +43,7 @@ def offer(
     provider_share: bool | None = None,
     automatic_grant: bool | None = None,
     measurements: Sequence[Digest] = (),
+    attestation: Sequence[Level] = (),
     compute_by_buyer: bool | None = None,
     compute_by_custodian: bool | None = None,
     prohibited: Sequence[str] = (),
@@ -73,6 +75,7 @@ def offer(
         _one("ds:providerShare", "eq", provider_share),
         _one("ds:automaticGrant", "eq", automatic_grant),
         _one("ds:measurement", "isAnyOf", [*map(str, measurements)] or None),
+        _one("ds:attestation", "isAnyOf", [*map(str, attestation)] or None),
         _one("ds:computeByBuyer", "eq", compute_by_buyer),
         _one("ds:computeByCustodian", "eq", compute_by_custodian),
     ]

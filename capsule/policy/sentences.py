@@ -217,6 +217,7 @@ _TERMS: Final = MappingProxyType(
         "ds:providerShare": "提供方密钥分片",
         "ds:automaticGrant": "自动授权",
         "ds:measurement": "运行环境度量值",
+        "ds:attestation": "运行环境证明级别",
         "ds:computeByBuyer": "使用方自行计算",
         "ds:computeByCustodian": "托管方参与计算",
     }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import BinaryIO, Final
 
 from capsule.algorithm import Algorithm, Parameters
+from capsule.attestation import is_met
 from capsule.box import seal_to
 from capsule.errors import InputError, VerificationError
 from capsule.ids import Digest
@@ -63,6 +64,8 @@ def execute(
         rows_left=_least(capsule.rows_left for capsule in job.capsules),
         min_group=max(capsule.min_group for capsule in job.capsules),
     )
+    if not all(is_met(job.level, capsule.attestation) for capsule in job.capsules):
+        raise RuntimeRefusedError("runtime", "attestation")
     if isinstance(checked, bytes):
         _check_declared(job)
     taken = take_in(job, streams)

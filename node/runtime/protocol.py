@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from capsule.algorithm import Algorithm, Parameters
+from capsule.attestation import Level
 from capsule.box import BoxKey
 from capsule.deal import Deal
 from capsule.errors import InputError
@@ -73,6 +74,9 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "failed": "the algorithm failed while it ran",
         "crashed": "the algorithm ended the process that ran it",
     },
+    "runtime": {
+        "attestation": "the policy asks for a runtime that more vouches for than vouches for this one",
+    },
     "guard": {
         "schema": "the result is not of the columns that the algorithm's manifest names",
         "rows": "the result has more rows than the policy lets out at once",
@@ -121,7 +125,7 @@ class CapsuleInput:
 
     `one_time_keys` and `releases` (sealed) are by position in the deal; position 0 is the provider. `max_rows`,
     `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit. `groups_declared`: that
-    policy takes this algorithm's word for the size of its groups.
+    policy takes this algorithm's word for the size of its groups. `attestation`: the levels it takes, any when empty.
     """
 
     chain_id: int
@@ -136,13 +140,15 @@ class CapsuleInput:
     rows_left: int | None = None
     min_group: int = 1
     groups_declared: bool = False
+    attestation: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run: capsules in the order of their tables, the algorithm with code and parameters, whom the result is for.
 
-    `device_keys` and `anchors` are what the chain says of the devices behind the capsules.
+    `device_keys` and `anchors` are what the chain says of the devices behind the capsules. `level` is who vouches for
+    the runtime, as the compute node says.
     """
 
     capsules: tuple[CapsuleInput, ...]
@@ -153,6 +159,7 @@ class Job:
     result_salt: bytes = field(repr=False)
     device_keys: Mapping[DeviceId, tuple[DeviceKey, ...]] = field(default_factory=dict)
     anchors: tuple[Anchor, ...] = ()
+    level: Level = Level.SOFTWARE
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.capsules) <= MAX_CAPSULES:

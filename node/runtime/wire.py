@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 from capsule.algorithm import Algorithm, Parameters
+from capsule.attestation import Level
 from capsule.box import BoxKey
 from capsule.canonical import Json, decode, encode
 from capsule.deal import Deal
@@ -67,6 +68,7 @@ def write_job(job: Job, limits: Limits, *, allow_unprotected: bool) -> bytes:
         "capsules": [_capsule_json(one) for one in job.capsules],
         "algorithm": job.algorithm.to_json(),
         "parameters": job.parameters.to_json(),
+        "level": str(job.level),
         "result_key": hexed(job.result_key),
         "result_salt": hexed(job.result_salt),
         "devices": [
@@ -108,6 +110,7 @@ def read_job(stream: BinaryIO) -> tuple[Job, Limits, bool]:
             result_salt=fields.raw("result_salt", 32),
             device_keys=dict(fields.objects("devices", _MAX_DEVICES, _device)),
             anchors=fields.objects("anchors", _MAX_ANCHORS, _anchor),
+            level=Level(fields.one_of("level", tuple(Level))),
         )
         limits = Limits(
             cpu_seconds=bounds.integer("cpu_seconds"),
@@ -231,6 +234,7 @@ def _capsule_json(one: CapsuleInput) -> Json:
         "rows_left": _clipped(one.rows_left),
         "min_group": one.min_group,
         "groups_declared": one.groups_declared,
+        "attestation": [{"level": str(level)} for level in one.attestation],
     }
 
 
@@ -253,6 +257,7 @@ def _capsule(fields: Fields) -> CapsuleInput:
         rows_left=_optional(fields, "rows_left"),
         min_group=fields.integer("min_group"),
         groups_declared=fields.flag("groups_declared"),
+        attestation=fields.objects("attestation", len(Level), _level),
     )
 
 
@@ -281,6 +286,10 @@ def _anchor(fields: Fields) -> Anchor:
         fields.integer("size"),
         fields.integer("anchored_at"),
     )
+
+
+def _level(fields: Fields) -> Level:
+    return Level(fields.one_of("level", tuple(Level)))
 
 
 def _optional(fields: Fields, name: str) -> int | None:
