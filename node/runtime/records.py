@@ -39,7 +39,8 @@ _MICROSECONDS: Final = 1_000_000
 def write_input(tables: Sequence[pa.Table], algorithm: Algorithm, parameters: Parameters) -> Iterator[bytes]:
     """The input's parts, in order. `parameters` are those that the manifest declares.
 
-    Raises RuntimeRefusedError ("algorithm", "parameter") for a value that 64 bits don't hold.
+    Raises RuntimeRefusedError for what 64 bits don't hold: ("algorithm", "parameter") for a parameter, ("capsule",
+    "table") for a date or number of a table.
     """
     yield MAGIC + len(algorithm.parameters).to_bytes(4, "little")
     for column in algorithm.parameters:
@@ -114,7 +115,10 @@ def _typed(kind: Any) -> tuple[ColumnType, Any]:
 def _block(cells: Any, kind: ColumnType, stored: Any) -> Iterator[bytes]:
     """A column's part of a block: a byte for each row that says whether there is a value, then the values."""
     yield _fixed(cells.is_valid().cast(pa.uint8()), 1)
-    values = cells.cast(stored)
+    try:
+        values = cells.cast(stored)
+    except pa.ArrowInvalid:  # its text quotes the cell
+        raise RuntimeRefusedError("capsule", "table") from None
     if kind is ColumnType.TEXT:
         values = values.fill_null("")
         yield _fixed(pc.binary_length(values).cast(pa.uint32()), 4)

@@ -145,6 +145,13 @@ def test_a_parameter_past_64_bits_is_refused(value: int) -> None:
         written(pa.table({"a": [1]}), algorithm=manifest(N), values={"n": value})
 
 
+def test_a_date_past_64_bits_is_refused_without_its_text() -> None:
+    with pytest.raises(RuntimeRefusedError, match="table") as refusal:
+        written(pa.table({"d": pa.array([2**31 - 1], type=pa.int32()).cast(pa.date32())}))
+    assert refusal.value.__cause__ is None
+    assert (refusal.value.kind, refusal.value.reason) == ("capsule", "table")
+
+
 def test_rows_of_every_kind_read_back_under_the_manifests_names() -> None:
     output = [Column(f"c_{kind.value}", kind) for kind in ColumnType]
     cells = {
