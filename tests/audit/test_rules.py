@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,16 +10,17 @@ from audit.findings import RULES
 from audit.papers import Patience
 from audit.rulebook import CHECKS
 from capsule import canonical
+from capsule.attestation import Level
 from capsule.ids import Digest
 from capsule.receipt import CloseReason, Receipt, SignedReceipt, SourceVerdict, sign_receipt
 from capsule.signature import Signer
 from contracts import events as ev
 from tests.audit.plants import PLANTS
 from tests.sim.dataspace import DataSpace
-from tests.sim.histories import History
+from tests.sim.histories import History, history_of
 
 # Their violations are not edits but quarrels that happened on the chain.
-ACTED_OUT = {"share-wrong", "false-accusation"}
+ACTED_OUT = {"share-wrong", "false-accusation", "attestation-not-met"}
 
 
 def test_every_rule_has_a_check_and_a_plant() -> None:
@@ -51,6 +53,21 @@ def test_false_accusation_falls_back_on_the_compute_node(false_accusation: Histo
     assert set(findings) == {"share-wrong", "false-accusation", "use-unclosed"}
     assert findings["use-unclosed"].subject == findings["false-accusation"].subject
     assert findings["false-accusation"].accused == quarrels.compute.account
+
+
+def test_a_run_below_the_policys_level_accuses_the_compute_node(tmp_path: Path) -> None:
+    """Holders that look away release; the receipt says at which level it ran."""
+    space = DataSpace(tmp_path, seed=4)
+    try:
+        offered = space.offer(space.register(), attestation=(Level.HARDWARE,))
+        (use,) = space.open(space.grant(offered))
+        space.release(use, 0, 1, 2, 3)
+        space.complete(use)
+        (finding,) = history_of(space).findings()
+        assert (finding.rule, finding.accused) == ("attestation-not-met", space.compute.account)
+        assert finding.subject.id == str(use.id)
+    finally:
+        space.close()
 
 
 # Openings of deals
