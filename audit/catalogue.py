@@ -272,6 +272,10 @@ _CATALOGUE: Final = {
         "The receipt is not signed by the key that {compute_node} had when it closed the use: {reason}.",
         "回执没有计算方 {compute_node} 关闭使用时密钥的有效签名：{reason}。",
     ),
+    ("attestation-not-met", _HIGH, _CHECKED, "7"): (
+        "The use completed at level {level}, and its policy asks for {allowed}.",
+        "该次使用在 {level} 级别完成，策略要求 {allowed}。",
+    ),
     ("receipt-content-mismatch", _HIGH, _CHECKED, "7"): (
         "The receipt contradicts the ledger in: {fields}.",
         "回执内容与账本不符：{fields}。",

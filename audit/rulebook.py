@@ -92,6 +92,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "decision-mismatch": custody.decision_mismatch,
         "receipt-hash-mismatch": results.receipt_hash_mismatch,
         "receipt-signature-invalid": results.receipt_signature_invalid,
+        "attestation-not-met": results.attestation_not_met,
         "receipt-content-mismatch": results.receipt_content_mismatch,
         "result-not-reproduced": reexecutions.result_not_reproduced,
         "capsule-root-mismatch": results.capsule_root_mismatch,

@@ -5,6 +5,8 @@ The manifest binds the code by its digest, the parameters it takes and the colum
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from capsule.ids import Digest
 __all__ = ["KIND", "KINDS", "SALT_SIZE", "Algorithm", "Column", "ColumnType", "Parameters", "code_digest"]
 
 KIND: Final = "dataspace/algorithm"
-KINDS: Final = ("sql",)
+KINDS: Final = ("sql", "wasm")
 SALT_SIZE: Final = 32
 MAX_COLUMNS: Final = 256
 
@@ -66,10 +68,11 @@ def code_digest(code: bytes) -> Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
-    """The manifest. `group_column` names the output column that counts each row's group, for the least group size.
+    """The manifest of a SQL statement or a WebAssembly module.
 
-    `deterministic` claims that the same capsules and parameters give the same result again, byte by byte, so that a
-    use can be re-executed; runtimes refuse code that can't keep it.
+    `group_column` names the output column that counts each row's group, for the least group size. `deterministic`
+    claims that the same capsules and parameters give the same result again, byte by byte, so that a use can be
+    re-executed; runtimes refuse code that can't keep it.
     """
 
     kind: str
@@ -102,6 +105,20 @@ class Algorithm:
                 "code is not the algorithm's", f"digest {code_digest(code)}, manifest says {self.code_hash}"
             )
         return code
+
+    def code_text(self, code: bytes) -> str:
+        """The code as documents carry it: SQL as it is, a module in base64; VerificationError for other code."""
+        self.verify_code(code)
+        return base64.b64encode(code).decode() if self.kind == "wasm" else _utf8(code)
+
+    def read_code(self, text: str) -> bytes:
+        """The code of such a text; VerificationError unless it is the manifest's."""
+        if self.kind != "wasm":
+            return self.verify_code(text.encode("utf-8", "surrogatepass"))
+        try:
+            return self.verify_code(base64.b64decode(text, validate=True))
+        except (binascii.Error, ValueError) as exc:
+            raise VerificationError("code is not the algorithm's", "it is not base64") from exc
 
     def accept(self, parameters: Parameters) -> Parameters:
         """Returns the parameters when they are exactly those that the manifest declares; InputError otherwise."""
@@ -146,6 +163,13 @@ def _claimed(fields: Fields) -> bool:
     if not fields.flag("deterministic"):
         raise FormatError(f"{KIND}: deterministic is left out where it is not claimed")
     return True
+
+
+def _utf8(code: bytes) -> str:
+    try:
+        return code.decode()
+    except UnicodeDecodeError as exc:
+        raise VerificationError("code is not the algorithm's", "SQL text is UTF-8") from exc
 
 
 def _column(fields: Fields) -> Column:

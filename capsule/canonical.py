@@ -23,6 +23,9 @@ from capsule.errors import FormatError, InputError
 
 __all__ = ["MAX_DEPTH", "Json", "decode", "encode"]
 
+# rfc8785 orders names by it; a process that is shut in can't load it any more
+codecs.lookup("utf-16be")
+
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_DEPTH: Final = 128

@@ -63,6 +63,7 @@ class RefusalReason(IntEnum):
     CHAIN_UNVERIFIED = 16
     NOT_CONFIRMED = 17
     KEY_UNUSABLE = 18
+    ATTESTATION_NOT_MET = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
+from capsule.attestation import Level
 from capsule.canonical import Json
 from capsule.digest import Domain, document_digest, tagged
 from capsule.document import Fields, hexed, no_unknown, read_as
@@ -45,7 +46,6 @@ NO_OUTPUT: Final = Digest(bytes(32))
 MAX_GRANTS: Final = 64
 
 _SIGNED: Final = "dataspace/signed-receipt"
-_LEVELS: Final = ("software",)
 _SOURCE_LEVELS: Final = ("verified", "declared")
 
 
@@ -123,7 +123,7 @@ class Receipt:
     opened_at: int
     closed_at: int
     compute_node: Address
-    level: str = "software"
+    level: str = Level.SOFTWARE
     failure: str = ""
     reexecutes: Digest | None = None
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
@@ -134,8 +134,8 @@ class Receipt:
             raise InputError(f"a receipt lists 1 to {MAX_GRANTS} grants, each with use, agreement and capsule root")
         if self.guard not in (GUARD_PASSED, GUARD_REFUSED):
             raise InputError(f"guard verdict {self.guard!r:.40} is not {GUARD_PASSED} or {GUARD_REFUSED}")
-        if self.level not in _LEVELS:
-            raise InputError(f"receipt level {self.level!r:.40} is not one of {', '.join(_LEVELS)}")
+        if self.level not in tuple(Level):
+            raise InputError(f"receipt level {self.level!r:.40} is not one of {', '.join(Level)}")
         if min(self.rows_in, self.rows_out) < 0:
             raise InputError("a receipt's counts are unsigned")
         if not 0 <= self.opened_at <= self.closed_at:

@@ -82,8 +82,8 @@ class Access:
         """
         context = self._context
         try:
-            text = algorithm.verify_code(code).decode()
-        except (CapsuleError, UnicodeDecodeError) as error:
+            text = algorithm.code_text(code)
+        except CapsuleError as error:
             raise InputRefusedError(f"the code is not that of the algorithm {algorithm.hash}") from error
         context.view.refresh()
         view = context.view

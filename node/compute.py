@@ -15,6 +15,7 @@ from pathlib import Path
 from capsule import canonical
 from capsule.accusation import Accusation
 from capsule.algorithm import Algorithm, Parameters
+from capsule.attestation import Claim
 from capsule.box import BoxKey
 from capsule.errors import CapsuleError
 from capsule.ids import Bytes32, Digest, UseId
@@ -37,11 +38,10 @@ from node.context import Context
 from node.errors import NodeError, RefusedError, RuntimeRefusedError, UnknownError
 from node.gathering import Gathered, Gathering, Repeat, one_time_name
 from node.home import write_whole
-from node.runtime.determinism import check_deterministic
+from node.runtime.execution import check_algorithm
 from node.runtime.launch import run
 from node.runtime.measurement import measure
 from node.runtime.protocol import Completed, Limits, Refused
-from node.runtime.sql import check, table_names
 from node.store import RunRow
 
 __all__ = ["CloseReason", "Compute", "Progress"]
@@ -51,6 +51,7 @@ REFUSED = {
     "capsule": CloseReason.CAPSULE_WRONG,
     "algorithm": CloseReason.ALGORITHM_FAILED,
     "guard": CloseReason.OUTPUT_REFUSED,
+    "runtime": CloseReason.NOT_RUN,
     "limits": CloseReason.LIMIT_REACHED,
 }
 """A share that is not proven wrong accuses nobody: then there was nothing to run with."""
@@ -103,7 +104,7 @@ class Compute:
         buyers = {context.view.grant(grant).buyer for grant in order.grants}
         try:
             signer = recover(order, signature, domain.chain_id, access)
-            _check_code(algorithm, code, parameters, len(order.grants))
+            check_algorithm(algorithm, algorithm.read_code(code), parameters, len(order.grants))
         except (CapsuleError, RuntimeRefusedError) as error:
             raise RefusedError("the order", str(error)) from error
         if buyers != {signer}:
@@ -173,6 +174,7 @@ class Compute:
         access = context.ledger.access
         if not access.uses_of(digest):
             keys = [self._one_time_keys(digest, position, order) for position in range(len(order.grants))]
+            self._vouch(digest, keys)
             try:
                 access.open_use(order, row.signature, self._measurement(), keys)
             except RevertedError as error:
@@ -201,6 +203,14 @@ class Compute:
                 context.store.save(context.store.secret_row(name, secret))
             keys.append(BoxKey(secret).public)
         return keys
+
+    def _vouch(self, digest: Digest, keys: Sequence[Sequence[bytes]]) -> None:
+        """Keeps a quote for each use before it opens, since holders may ask for it at once."""
+        context = self._context
+        domain, access = context.ledger.domain, context.ledger.access.address
+        for each in keys:
+            claim = Claim(domain.chain_id, access, digest, self._measurement(), tuple(each))
+            context.store.put_document("quote", claim.digest, context.attester.quote(claim).to_json())
 
     def _run_when_released(self, row: RunRow, order: Order, digest: Digest) -> RunRow:
         uses = self._context.view.uses_of(digest)
@@ -252,6 +262,7 @@ class Compute:
             cpu_seconds=context.settings.run_seconds,
             memory_bytes=context.settings.run_memory_bytes,
             output_bytes=context.settings.result_bytes,
+            fuel=context.settings.run_fuel,
         )
         outcome = self._outcome(gathered, limits)
         if isinstance(outcome, Refused):
@@ -331,6 +342,7 @@ class Compute:
             source=source,
             measurement=measurement,
             protected=protected,
+            level=context.attester.level,
             log_head=context.store.log_head(),
             opened_at=opened_at,
             closed_at=max(context.clock(), opened_at),
@@ -422,13 +434,3 @@ class Compute:
 
     def _result_path(self, order: Digest) -> Path:
         return self._context.home.folder("results") / f"{order}.sealed"
-
-
-def _check_code(algorithm: Algorithm, code: str, parameters: Parameters, capsules: int) -> None:
-    """What the runtime would refuse whatever the capsules hold, so that no use is spent on it."""
-    algorithm.verify_code(code.encode())
-    algorithm.accept(parameters)
-    statement = check(code, [name for names in table_names(capsules) for name in names])
-    if statement.parameters != set(parameters.values):
-        raise RuntimeRefusedError("algorithm", "parameter")
-    check_deterministic(statement, algorithm)

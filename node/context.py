@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from capsule import canonical
+from capsule.attestation import Attester, Verifier
 from capsule.canonical import Json
 from capsule.digest import document_digest
 from capsule.errors import FormatError
@@ -22,7 +23,10 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One organisation's home, keys and ports. `clock` gives unix seconds, `entropy` random bytes."""
+    """One organisation's home, keys and ports. `clock` gives unix seconds, `entropy` random bytes.
+
+    `attester` makes the quotes of this node's runtimes; `verifiers` check those of others.
+    """
 
     home: Home
     settings: Settings
@@ -33,6 +37,8 @@ class Context:
     peers: Peers
     clock: Callable[[], int]
     entropy: Callable[[int], bytes]
+    attester: Attester
+    verifiers: tuple[Verifier, ...]
 
     @property
     def account(self) -> Address:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from capsule import canonical
+from capsule.attestation import Level, is_met
 from capsule.canonical import Json
 from capsule.deal import Deal
 from capsule.decision import RefusalReason
@@ -223,7 +224,10 @@ class Custody:
         compiled = self._holding.policy(deal)
         if compiled.holder.measurements and opened.measurement not in compiled.holder.measurements:
             raise RefusalError(RefusalReason.MEASUREMENT_NOT_ALLOWED)
-        verdicts = explain(compiled, self._facts(opened, grant, deal, block))
+        level = self._holding.attested(opened) if compiled.holder.attestation else Level.SOFTWARE
+        if not is_met(level, compiled.holder.attestation):
+            raise RefusalError(RefusalReason.ATTESTATION_NOT_MET)
+        verdicts = explain(compiled, self._facts(opened, grant, deal, block, level))
         # what only the result shows is the runtime's to check; anything else that is not known means no
         if any(
             verdict.outcome is Outcome.REFUSED
@@ -234,7 +238,7 @@ class Custody:
         # 5. this organisation's own limits
         self._holding.check_limit(opened.use)
 
-    def _facts(self, opened: UseOpened, grant: Grant, deal: Deal, block: Block) -> AccessFacts:
+    def _facts(self, opened: UseOpened, grant: Grant, deal: Deal, block: Block, level: Level) -> AccessFacts:
         """What the policy is held against. The counts are those before this use, which is spent already."""
         context = self._context
         granted_in = context.view.grant(opened.grant).log.block_number
@@ -255,6 +259,7 @@ class Custody:
             threshold=deal.threshold,
             provider_required=deal.provider_required,
             measurement=opened.measurement,
+            attestation=level,
         )
 
 

@@ -80,19 +80,20 @@ class Gathering:
         digest = Digest.parse(row.order_hash)
         algorithm = Algorithm.from_json(self._own("algorithm", Digest.parse(row.algorithm)))
         code = self._own("code", algorithm.code_hash)
-        inputs = tuple(self._input(digest, position, opened) for position, opened in enumerate(uses))
+        inputs = tuple(self._input(digest, position, opened, algorithm) for position, opened in enumerate(uses))
         capsules, fetched = zip(*(self._capsule(opened) for opened in uses), strict=True)
         keys, anchors = self._sources(capsules)
         repeat = Repeat.of(digest, context.store)
         job = Job(
             capsules=inputs,
             algorithm=algorithm,
-            code=str(code).encode(),
+            code=algorithm.read_code(str(code)),
             parameters=Parameters.from_json(canonical.decode(row.parameters)),
             result_key=bytes(order.result_key),
             result_salt=context.entropy(32) if repeat is None else repeat.salt,
             device_keys=keys,
             anchors=anchors,
+            level=context.attester.level,
         )
         return Gathered(job, capsules, fetched)
 
@@ -113,7 +114,7 @@ class Gathering:
         pin = opened.pin
         return self._context.view.deals[pin.asset, pin.version, pin.deal]
 
-    def _input(self, order: Digest, position: int, opened: UseOpened) -> CapsuleInput:
+    def _input(self, order: Digest, position: int, opened: UseOpened, algorithm: Algorithm) -> CapsuleInput:
         """What opens one capsule: the deal, the releases, and what its policy lets out."""
         context = self._context
         pin = opened.pin
@@ -135,6 +136,8 @@ class Gathering:
             max_rows=policy.runtime.max_rows,
             rows_left=max(0, budget - rows_used),
             min_group=policy.runtime.min_group,
+            attestation=policy.holder.attestation,
+            groups_declared=policy.runtime.declared_groups and algorithm.hash in policy.terms.algorithms,
         )
 
     def _capsule(self, opened: UseOpened) -> tuple[Path, bool]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from capsule import canonical
+from capsule.attestation import Claim, Level, Quote, verify_quote
 from capsule.deal import Deal
 from capsule.decision import REFUSED, RELEASED, RefusalReason, ShareDecision, sign_decision
 from capsule.digest import document_digest
@@ -18,9 +19,10 @@ from capsule.oplog import Act, LogEntry
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.share import Release, SealedShare, ShareSecret, open_share, seal_release
 from contracts.chain import Block
+from contracts.events import UseOpened
 from contracts.structs import Decision
 from node.context import Context
-from node.errors import RefusedError
+from node.errors import NodeError, RefusedError
 from node.store import DecisionRow, HeldShareRow
 
 __all__ = ["Check", "Decided", "Holding", "RefusalError", "is_for"]
@@ -163,6 +165,21 @@ class Holding:
         if compiled.terms.hash != deal.terms_hash or not is_for(compiled, deal.asset):
             raise RefusalError(RefusalReason.POLICY_MISMATCH)
         return compiled
+
+    def attested(self, opened: UseOpened) -> Level:
+        """Who vouches for a use's runtime, by the quote that its compute node serves.
+
+        SOFTWARE without a good one: then there is only the node's word, which `UseOpened` is already.
+        """
+        context = self._context
+        domain, access = context.ledger.domain, context.ledger.access.address
+        keys = tuple(map(bytes, opened.one_time_keys))
+        claim = Claim(domain.chain_id, access, opened.order_hash, opened.measurement, keys)
+        try:
+            document = context.fetch_document(opened.order.compute_node, "quote", claim.digest)
+            return verify_quote(Quote.from_json(document), claim, context.verifiers)
+        except (CapsuleError, NodeError):
+            return Level.SOFTWARE
 
     def check_on_chain(self, deal: Deal, at: int) -> None:
         """Every value of the deal document against the ledger at a block; raises RefusedError."""

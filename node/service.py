@@ -69,6 +69,7 @@ DOCUMENT_KINDS = (
     "metadata",
     "opening-accusation",
     "policy",
+    "quote",
     "receipt",
     "shred-statement",
     "signed-offer",
@@ -279,11 +280,12 @@ def _access_routes(app: FastAPI, node: Node, operator: Callable[..., None]) -> N
 
     @app.post("/v1/access/requests", status_code=201, dependencies=guard)
     def request(body: RequestBody) -> Answer:
+        algorithm = Algorithm.from_json(body.algorithm)
         requested = node.access.request(
             AssetId.parse(body.asset),
             body.purpose,
-            Algorithm.from_json(body.algorithm),
-            body.code.encode(),
+            algorithm,
+            algorithm.read_code(body.code),
             Address.parse(body.compute_node),
         )
         return {

@@ -46,6 +46,7 @@ class Settings:
     max_capsule_bytes: int = 1024 * 1024 * 1024 * 1024
     run_seconds: int = 300
     run_memory_bytes: int = 4 * 1024 * 1024 * 1024
+    run_fuel: int = 20_000_000_000
     result_bytes: int = 64 * 1024 * 1024
     gateway: tuple[tuple[str, str | int | float], ...] = field(default=(), repr=False)
     """The table [gateway], whose names and limits are the gateway's; it may hold a password."""

@@ -1,11 +1,35 @@
-"""Algorithms as people write them: SQL text and `name:type` columns, turned into a manifest."""
+"""Algorithms as people write them, SQL text or a WebAssembly module and `name:type` columns, turned into a manifest."""
 
 from collections.abc import Iterable
 
 from capsule.algorithm import Algorithm, Column, ColumnType, code_digest
 from capsule.errors import InputError
 
-__all__ = ["sql_algorithm"]
+__all__ = ["algorithm_of", "sql_algorithm"]
+
+_MODULE = b"\0asm"
+
+
+def algorithm_of(
+    code: bytes,
+    output: Iterable[str],
+    parameters: Iterable[str] = (),
+    group_column: str | None = None,
+    *,
+    deterministic: bool = False,
+) -> Algorithm:
+    """The manifest of an algorithm: kind `wasm` where the code begins as a module does, else `sql`.
+
+    Raises InputError for a column that is not `name:type`.
+    """
+    return Algorithm(
+        kind="wasm" if code.startswith(_MODULE) else "sql",
+        code_hash=code_digest(code),
+        parameters=tuple(map(_column, parameters)),
+        output=tuple(map(_column, output)),
+        group_column=group_column,
+        deterministic=deterministic,
+    )
 
 
 def sql_algorithm(
@@ -16,15 +40,8 @@ def sql_algorithm(
     *,
     deterministic: bool = False,
 ) -> Algorithm:
-    """The manifest of a SQL algorithm; raises InputError for a column that is not `name:type`."""
-    return Algorithm(
-        kind="sql",
-        code_hash=code_digest(code.encode()),
-        parameters=tuple(map(_column, parameters)),
-        output=tuple(map(_column, output)),
-        group_column=group_column,
-        deterministic=deterministic,
-    )
+    """The manifest of SQL text; raises InputError for a column that is not `name:type`."""
+    return algorithm_of(code.encode(), output, parameters, group_column, deterministic=deterministic)
 
 
 def _column(text: str) -> Column:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from capsule.attestation import SoftwareAttester, SoftwareVerifier
 from capsule.errors import FormatError
 from contracts.account import Account
 from contracts.agreeing import AgreeingChain
@@ -125,6 +126,8 @@ def build_node(opened: Opened, ledger: Ledger, client: httpx.Client, clock: Call
         peers,
         clock,
         secrets.token_bytes,
+        SoftwareAttester(),
+        (SoftwareVerifier(),),
     )
     return Node(context)
 

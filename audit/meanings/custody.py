@@ -147,6 +147,13 @@ _TABLE: Final[Table] = {
         "The receipt says other grants, capsules, algorithm, rows or times than the ledger.",
         "回执所载授权、胶囊、算法、行数或时间与账本不符。",
     ),
+    "attestation-not-met": (
+        _NODE,
+        "level allowed",
+        to_do.SUSPEND_NODE,
+        "A run completed in a runtime that less vouches for than the policy asks for.",
+        "运行环境的证明级别低于策略要求。",
+    ),
     "result-not-reproduced": (
         _NODE,
         "fields receipt compute_node regulator reexecution stated reproduced",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audit.findings import Finding, Subject, found
-from audit.papers import Odd, Papers
+from audit.papers import Odd, Papers, Policy
 from audit.picture import Closing, State, Use
 from audit.rules.participants import signing_key_at
-from capsule.errors import CapsuleError
+from capsule.attestation import Level, is_met
+from capsule.errors import CapsuleError, PolicyError
+from capsule.policy.compiler import compile_policy
 from capsule.receipt import (
     FAILURES,
     GUARD_PASSED,
@@ -21,6 +23,7 @@ from capsule.receipt import (
 )
 
 __all__ = [
+    "attestation_not_met",
     "capsule_root_mismatch",
     "failure_stated",
     "receipt_content_mismatch",
@@ -90,6 +93,28 @@ def receipt_content_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
                     fields=", ".join(fields),
                     receipt=closing.receipt_hash,
                 )
+
+
+def attestation_not_met(state: State, papers: Papers) -> Iterator[Finding]:
+    """A completed use ran at a level that its policy takes, as its receipt states the level."""
+    for use, closing in _with_receipt(state):
+        version = state.version(use.pin.asset, use.pin.version)
+        paper = papers.receipt(use, closing)
+        policy = None if version is None else papers.policy(version)
+        if not closing.completed or not isinstance(paper, SignedReceipt) or not isinstance(policy, Policy):
+            continue
+        try:
+            allowed = compile_policy(policy.document).holder.attestation
+        except PolicyError:
+            continue
+        if not is_met(Level(paper.receipt.level), allowed):
+            yield found(
+                "attestation-not-met",
+                Subject("use", str(use.id)),
+                use.order.compute_node,
+                level=paper.receipt.level,
+                allowed=", ".join(allowed),
+            )
 
 
 def _differing(state: State, uses: list[Use], closing: Closing, receipt: Receipt) -> list[str]:

@@ -14,6 +14,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from capsule.attestation import Level
 from capsule.canonical import Json
 from capsule.digest import document_digest
 from capsule.errors import InputError, PolicyError
@@ -45,21 +46,27 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class HolderChecks:
-    """What each holder checks beside the chain: the asset that the policy is for, and the runtimes that may open it.
+    """What each holder checks beside the chain: the asset that the policy is for, the runtimes that may open it, and
+    who must vouch for them; the runtime checks its own level again.
 
     None and an empty list mean that the policy does not say.
     """
 
     asset: AssetId | None
     measurements: tuple[Digest, ...]
+    attestation: tuple[Level, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChecks:
-    """What the runtime checks before a result leaves: most rows of one result, least rows behind each of them."""
+    """What the runtime checks before a result leaves: most rows of one result, least rows behind each of them.
+
+    `declared_groups`: a listed algorithm's own word for the size of its groups is taken, where nothing can count them.
+    """
 
     max_rows: int
     min_group: int
+    declared_groups: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,11 @@ def compile_policy(document: Json) -> Compiled:
     return Compiled(
         policy_hash,
         terms,
-        HolderChecks(policy.asset, bounds.digests("ds:measurement")),
+        HolderChecks(policy.asset, bounds.digests("ds:measurement"), bounds.levels()),
         RuntimeChecks(
             max_rows=bounds.most("ds:outputRows", UNLIMITED_U64),
             min_group=bounds.least("ds:groupSize", 1),
+            declared_groups=bounds.flag("ds:declaredGroups"),
         ),
         MappingProxyType(labels),
         policy.constraints,
@@ -135,16 +143,16 @@ class _Bounds:
             compute_nodes=self._accounts("ds:computeNode"),
             holders=self._accounts("ds:custodian"),
             least_threshold=self.least("ds:leastThreshold", 1),
-            provider_share_required=self._flag("ds:providerShare"),
+            provider_share_required=self.flag("ds:providerShare"),
             seconds_per_grant=self.most("elapsedTime", UNLIMITED_U64),
             seconds_per_use=self.most("ds:secondsPerUse", UNLIMITED_U64),
             uses_per_grant=self.most("count", UNLIMITED_U32),
             uses_per_buyer=self.most("ds:usesPerBuyer", UNLIMITED_U32),
             uses_total=self.most("ds:usesTotal", UNLIMITED_U32),
             rows_per_buyer=self.most("ds:rowsPerBuyer", UNLIMITED_U64),
-            automatic_grant=self._flag("ds:automaticGrant"),
-            compute_by_buyer=self._flag("ds:computeByBuyer"),
-            compute_by_custodian=self._flag("ds:computeByCustodian"),
+            automatic_grant=self.flag("ds:automaticGrant"),
+            compute_by_buyer=self.flag("ds:computeByBuyer"),
+            compute_by_custodian=self.flag("ds:computeByCustodian"),
         )
 
     def most(self, term: str, otherwise: int, *, exclusive: bool = False) -> int:
@@ -167,6 +175,16 @@ class _Bounds:
 
     def digests(self, term: str) -> tuple[Digest, ...]:
         return self._listed(term, _digest)
+
+    def flag(self, term: str) -> bool:
+        """False where the policy does not say."""
+        values = {_boolean(constraint) for constraint in self._by_term.get(term, ())}
+        if len(values) > 1:
+            raise PolicyError(term, "is said to be true and false")
+        return values == {True}
+
+    def levels(self) -> tuple[Level, ...]:
+        return self._listed("ds:attestation", _level)
 
     def _accounts(self, term: str) -> tuple[Address, ...]:
         return self._listed(term, parse_account)
@@ -202,12 +220,6 @@ class _Bounds:
                 raise PolicyError("assignee", "is not among the recipients")
             accounts, roles = {assignee}, 0
         return tuple(sorted(accounts)), roles
-
-    def _flag(self, term: str) -> bool:
-        values = {_boolean(constraint) for constraint in self._by_term.get(term, ())}
-        if len(values) > 1:
-            raise PolicyError(term, "is said to be true and false")
-        return values == {True}
 
 
 _OPERATORS_OF: Final = {
@@ -305,6 +317,12 @@ def _digest(text: str, term: str) -> Digest:
         return Digest.parse(text)
     except InputError as exc:
         raise PolicyError(term, str(exc)) from exc
+
+
+def _level(text: str, term: str) -> Level:
+    if text not in tuple(Level):
+        raise PolicyError(term, f"{text:.80} is not one of {', '.join(Level)}")
+    return Level(text)
 
 
 def _purpose(text: str, term: str) -> str:

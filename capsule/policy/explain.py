@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from capsule.attestation import Level, is_met
 from capsule.ids import Address, Digest
 from capsule.policy.compiler import Compiled
 from capsule.policy.vocabulary import Label
@@ -53,6 +54,7 @@ class AccessFacts:
     threshold: int | None = None
     provider_required: bool | None = None
     measurement: Digest | None = None
+    attestation: Level | None = None
     rows_out: int | None = None
     smallest_group: int | None = None
 
@@ -224,6 +226,29 @@ def _compute_by_custodian(compiled: Compiled, facts: AccessFacts) -> _Said:
     )
 
 
+def _attestation(compiled: Compiled, facts: AccessFacts) -> _Said:
+    level, allowed = facts.attestation, compiled.holder.attestation
+    return (
+        _verdict(level is not None, level is not None and is_met(level, allowed)),
+        f"runtime vouched for by: {level or 'not known'}, the policy asks for {' or '.join(allowed)}",
+        f"运行环境证明级别：{level or '未知'}，策略要求 {'、'.join(allowed)}",
+    )
+
+
+def _declared_groups(compiled: Compiled, _: AccessFacts) -> _Said:
+    if compiled.runtime.declared_groups:
+        return (
+            Outcome.DECLARED,
+            "a listed module's word for the size of its groups is taken; nobody can count them",
+            "采信名单内模块自报的分组大小，无人能核实",
+        )
+    return (
+        Outcome.ALLOWED,
+        "group sizes are counted, never taken on a module's word",
+        "分组大小须可核实，不采信自报",
+    )
+
+
 def _moment(seconds: int) -> str:
     if seconds >= 253_402_300_800:
         return "∞" if seconds >= UNLIMITED_U64 else f"{seconds} s"
@@ -256,7 +281,9 @@ _SAYINGS: Final = MappingProxyType[str, Callable[[Compiled, AccessFacts], _Said]
         "ds:measurement": lambda c, f: _among(
             "runtime measurement", "运行环境度量值", f.measurement, c.holder.measurements
         ),
+        "ds:attestation": _attestation,
         "ds:outputRows": lambda c, f: _within("rows of the result", "结果行数", f.rows_out, c.runtime.max_rows),
+        "ds:declaredGroups": _declared_groups,
         "ds:groupSize": lambda c, f: _within(
             "smallest group in the result", "结果最小分组", f.smallest_group, c.runtime.min_group, at_least=True
         ),

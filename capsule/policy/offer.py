@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from capsule.attestation import Level
 from capsule.canonical import Json
 from capsule.ids import Address, AssetId, Digest
 from capsule.policy.document import ACCOUNT_PREFIX, ASSET_PREFIX
@@ -35,12 +36,14 @@ def offer(
     algorithms: Sequence[Digest] = (),
     output_rows: int | None = None,
     group_size: int | None = None,
+    declared_groups: bool | None = None,
     compute_nodes: Sequence[Address] = (),
     custodians: Sequence[Address] = (),
     least_threshold: int | None = None,
     provider_share: bool | None = None,
     automatic_grant: bool | None = None,
     measurements: Sequence[Digest] = (),
+    attestation: Sequence[Level] = (),
     compute_by_buyer: bool | None = None,
     compute_by_custodian: bool | None = None,
     prohibited: Sequence[str] = (),
@@ -65,12 +68,14 @@ def offer(
         _one("product", "isAnyOf", [*map(str, algorithms)] or None),
         _one("ds:outputRows", "lteq", _count(output_rows)),
         _one("ds:groupSize", "gteq", _count(group_size)),
+        _one("ds:declaredGroups", "eq", declared_groups),
         _one("ds:computeNode", "isAnyOf", [*map(_account, compute_nodes)] or None),
         _one("ds:custodian", "isAnyOf", [*map(_account, custodians)] or None),
         _one("ds:leastThreshold", "gteq", _count(least_threshold)),
         _one("ds:providerShare", "eq", provider_share),
         _one("ds:automaticGrant", "eq", automatic_grant),
         _one("ds:measurement", "isAnyOf", [*map(str, measurements)] or None),
+        _one("ds:attestation", "isAnyOf", [*map(str, attestation)] or None),
         _one("ds:computeByBuyer", "eq", compute_by_buyer),
         _one("ds:computeByCustodian", "eq", compute_by_custodian),
     ]

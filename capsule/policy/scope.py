@@ -28,7 +28,9 @@ __all__ = ["ALLOWING_FLAGS", "MAX_PERMISSIONS", "Box", "Extra", "Scope", "scope_
 Extra: TypeAlias = Condition | Rule
 
 # Flags that open something; without them it is closed.
-ALLOWING_FLAGS: Final = frozenset(("ds:automaticGrant", "ds:computeByBuyer", "ds:computeByCustodian"))
+ALLOWING_FLAGS: Final = frozenset(
+    ("ds:automaticGrant", "ds:computeByBuyer", "ds:computeByCustodian", "ds:declaredGroups")
+)
 
 MAX_PERMISSIONS: Final = 16
 _CLOSED: Final = Span(Kind.BOOLEAN, high=Decimal(0))

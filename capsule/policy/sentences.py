@@ -206,6 +206,7 @@ _TERMS: Final = MappingProxyType(
         "ds:columns": "列",
         "ds:outputRows": "结果行数",
         "ds:groupSize": "结果最小分组",
+        "ds:declaredGroups": "采信算法自报的分组大小",
         "ds:rowsPerBuyer": "该使用方累计行数",
         "ds:usesPerBuyer": "该使用方使用次数",
         "ds:usesTotal": "总使用次数",
@@ -216,6 +217,7 @@ _TERMS: Final = MappingProxyType(
         "ds:providerShare": "提供方密钥分片",
         "ds:automaticGrant": "自动授权",
         "ds:measurement": "运行环境度量值",
+        "ds:attestation": "运行环境证明级别",
         "ds:computeByBuyer": "使用方自行计算",
         "ds:computeByCustodian": "托管方参与计算",
     }

@@ -21,7 +21,7 @@ from capsule.crypto.provider import provider
 from capsule.digest import document_digest
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError
-from node.runtime import confine, engine
+from node.runtime import confine, engine, wasm
 
 __all__ = ["DEPENDENCIES", "Measurement", "measure"]
 
@@ -32,12 +32,14 @@ DEPENDENCIES: Final = (
     "duckdb",
     "eth-utils",
     "landlock",
+    "orjson",
     "pyarrow",
     "pycryptodome",
     "PyNaCl",
     "pyseccomp",
     "rfc8785",
     "sqlglot",
+    "wasmtime",
 )
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -79,6 +81,7 @@ def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
         "machine": platform.machine(),
         "confinement": dict(confine.CONFIGURATION),
         "engine": dict(engine.CONFIGURATION),
+        "wasm": dict(wasm.CONFIGURATION),
         "allow_unprotected": allow_unprotected,
     }
     return Measurement(document, document_digest("measurement", document))

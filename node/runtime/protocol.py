@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from capsule.algorithm import Algorithm, Parameters
+from capsule.attestation import Level
 from capsule.box import BoxKey
 from capsule.deal import Deal
 from capsule.errors import InputError
@@ -65,15 +66,20 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "code": "the code is not the one that the algorithm's manifest names",
         "parameter": "the parameters are not those that manifest and statement take",
         "statement": "the code is not one SELECT statement of the kind that may run",
+        "module": "the code is no WebAssembly module of the kind that may run",
+        "import": "the module imports more than standard input, standard output and its own end",
         "table": "the statement reads a table that is no capsule's",
         "function": "the statement uses a function, type or name that may not be used",
-        "groups": "the policy asks for a group size, and the group column is not COUNT(*) over rows of one capsule",
-        "deterministic": "the manifest calls the algorithm deterministic, and the statement may not be",
-        "failed": "the statement failed while it ran",
-        "crashed": "the statement ended the process that ran it",
+        "groups": "the policy asks for a group size, and the group column is not known to count rows of one capsule",
+        "deterministic": "the manifest calls the algorithm deterministic, and the code may not be",
+        "failed": "the algorithm failed while it ran",
+        "crashed": "the algorithm ended the process that ran it",
+    },
+    "runtime": {
+        "attestation": "the policy asks for a runtime that more vouches for than vouches for this one",
     },
     "guard": {
-        "schema": "the result's columns are not those of the algorithm's manifest",
+        "schema": "the result is not of the columns that the algorithm's manifest names",
         "rows": "the result has more rows than the policy lets out at once",
         "budget": "the result has more rows than the buyer's budget has left",
         "group": "the result has a row that stands for fewer rows than the policy's least group size",
@@ -81,6 +87,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     "limits": {
         "time": "the run took longer than this compute node allows",
         "cpu": "the run took more processor time than this compute node allows",
+        "fuel": "the module took more steps than this compute node allows",
         "memory": "the run took more memory than this compute node allows",
         "output": "the result is larger than this compute node allows",
     },
@@ -95,16 +102,21 @@ MISSING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a run may take. `memory_bytes` is for everything after start: ciphertext, plaintext, table and engine."""
+    """What a run may take. `memory_bytes` is for everything after start: ciphertext, plaintext, table and engine.
+
+    `fuel` is what a module may spend, about one for each of its instructions.
+    """
 
     wall_seconds: float = 60.0
     cpu_seconds: int = 120
     memory_bytes: int = 2 << 30
     output_bytes: int = 16 << 20
     threads: int = 1
+    fuel: int = 20_000_000_000
 
     def __post_init__(self) -> None:
-        if min(self.wall_seconds, self.cpu_seconds, self.memory_bytes, self.output_bytes, self.threads) <= 0:
+        bounds = (self.wall_seconds, self.cpu_seconds, self.memory_bytes, self.output_bytes, self.threads, self.fuel)
+        if min(bounds) <= 0:
             raise InputError("a runtime's limits are above zero")
 
 
@@ -113,7 +125,8 @@ class CapsuleInput:
     """One capsule of a job: what the chain pins of it, and what opens it.
 
     `one_time_keys` and `releases` (sealed) are by position in the deal; position 0 is the provider. `max_rows`,
-    `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit.
+    `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit. `groups_declared`: that
+    policy takes this algorithm's word for the size of its groups. `attestation`: the levels it takes, any when empty.
     """
 
     chain_id: int
@@ -127,13 +140,16 @@ class CapsuleInput:
     max_rows: int | None = None
     rows_left: int | None = None
     min_group: int = 1
+    groups_declared: bool = False
+    attestation: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run: capsules in the order of their tables, the algorithm with code and parameters, whom the result is for.
 
-    `device_keys` and `anchors` are what the chain says of the devices behind the capsules.
+    `device_keys` and `anchors` are what the chain says of the devices behind the capsules. `level` is who vouches for
+    the runtime, as the compute node says.
     """
 
     capsules: tuple[CapsuleInput, ...]
@@ -144,6 +160,7 @@ class Job:
     result_salt: bytes = field(repr=False)
     device_keys: Mapping[DeviceId, tuple[DeviceKey, ...]] = field(default_factory=dict)
     anchors: tuple[Anchor, ...] = ()
+    level: Level = Level.SOFTWARE
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.capsules) <= MAX_CAPSULES:

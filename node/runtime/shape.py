@@ -95,7 +95,8 @@ def check_groups(tree: Tree, tables: Collection[str], group_column: str) -> None
 
     The outermost SELECT aggregates rows that come from one table of `tables`, directly or through SELECTs that keep
     rows apart; nothing joins, unites or repeats rows, so none is counted twice; nothing hides a group (HAVING, LIMIT,
-    QUALIFY, DISTINCT); no expression reads a table of its own.
+    QUALIFY, DISTINCT); no expression reads a table of its own. Several such SELECTs may stand in one UNION ALL, each
+    over its own capsule, with the group column at the same place.
     """
     bases = {name.lower() for name in tables}
     entries = [(entry["key"].lower(), entry["value"]["query_node"]) for entry in _entries(tree)]
@@ -103,18 +104,38 @@ def check_groups(tree: Tree, tables: Collection[str], group_column: str) -> None
     # where a name stands for two things, only the engine knows which one a place means
     if len(views) != len(entries) or bases & set(views):
         raise RuntimeRefusedError("algorithm", "groups")
+    if any(node.get("class") == "SUBQUERY" for node in _nodes(tree)):
+        raise RuntimeRefusedError("algorithm", "groups")
+    places = {_group_place(branch, bases, views, group_column) for branch in _branches(tree)}
+    if len(places) != 1:
+        raise RuntimeRefusedError("algorithm", "groups")
+
+
+def _branches(tree: Tree) -> Collection[Tree]:
+    """The SELECTs whose rows make up the result: those of a UNION ALL, or the one."""
+    if tree.get("type") != "SET_OPERATION_NODE":
+        return (tree,)
+    if tree["setop_type"] != "UNION" or not tree["setop_all"] or _modifiers(tree) - {"ORDER_MODIFIER"}:
+        raise RuntimeRefusedError("algorithm", "groups")
+    children: list[Tree] = tree["children"]
+    return children
+
+
+def _group_place(tree: Tree, bases: set[str], views: Mapping[str, Tree], group_column: str) -> int:
+    """Where a SELECT's group column stands; refused unless it is COUNT(*) over rows of one capsule."""
     selected = tree.get("select_list", ())
-    named = [item for item in selected if item.get("alias") == group_column]
-    if len(named) != 1 or named[0]["class"] != "FUNCTION" or named[0]["function_name"] != "count_star":
+    named = [(place, item) for place, item in enumerate(selected) if item.get("alias") == group_column]
+    if len(named) != 1:
         raise RuntimeRefusedError("algorithm", "groups")
-    hidden = tree["having"] or tree["qualify"] or _modifiers(tree) - {"ORDER_MODIFIER"}
-    if named[0]["filter"] is not None or named[0]["distinct"] or hidden:
+    ((place, item),) = named
+    if item["class"] != "FUNCTION" or item["function_name"] != "count_star" or item["distinct"]:
         raise RuntimeRefusedError("algorithm", "groups")
+    hidden = item["filter"] is not None or tree["having"] or tree["qualify"] or _modifiers(tree) - {"ORDER_MODIFIER"}
     # a star in a projection stands for columns that nobody named
     starred = any(node.get("class") == "STAR" for item in selected for node in _nodes(item))
-    nested = any(node.get("class") == "SUBQUERY" for node in _nodes(tree))
-    if starred or nested or not _keeps_rows(tree, bases, views):
+    if hidden or starred or not _keeps_rows(tree, bases, views):
         raise RuntimeRefusedError("algorithm", "groups")
+    return place
 
 
 def _keeps_rows(tree: Tree, bases: set[str], views: Mapping[str, Tree]) -> bool:

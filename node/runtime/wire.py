@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 from capsule.algorithm import Algorithm, Parameters
+from capsule.attestation import Level
 from capsule.box import BoxKey
 from capsule.canonical import Json, decode, encode
 from capsule.deal import Deal
@@ -62,10 +63,12 @@ def write_job(job: Job, limits: Limits, *, allow_unprotected: bool) -> bytes:
             "memory_bytes": limits.memory_bytes,
             "output_bytes": limits.output_bytes,
             "threads": limits.threads,
+            "fuel": _clipped(limits.fuel),
         },
         "capsules": [_capsule_json(one) for one in job.capsules],
         "algorithm": job.algorithm.to_json(),
         "parameters": job.parameters.to_json(),
+        "level": str(job.level),
         "result_key": hexed(job.result_key),
         "result_salt": hexed(job.result_salt),
         "devices": [
@@ -107,12 +110,14 @@ def read_job(stream: BinaryIO) -> tuple[Job, Limits, bool]:
             result_salt=fields.raw("result_salt", 32),
             device_keys=dict(fields.objects("devices", _MAX_DEVICES, _device)),
             anchors=fields.objects("anchors", _MAX_ANCHORS, _anchor),
+            level=Level(fields.one_of("level", tuple(Level))),
         )
         limits = Limits(
             cpu_seconds=bounds.integer("cpu_seconds"),
             memory_bytes=bounds.integer("memory_bytes"),
             output_bytes=bounds.integer("output_bytes"),
             threads=bounds.integer("threads"),
+            fuel=bounds.integer("fuel"),
         )
     return job, limits, fields.flag("allow_unprotected")
 
@@ -228,6 +233,8 @@ def _capsule_json(one: CapsuleInput) -> Json:
         "max_rows": _clipped(one.max_rows),
         "rows_left": _clipped(one.rows_left),
         "min_group": one.min_group,
+        "groups_declared": one.groups_declared,
+        "attestation": [{"level": str(level)} for level in one.attestation],
     }
 
 
@@ -249,6 +256,8 @@ def _capsule(fields: Fields) -> CapsuleInput:
         max_rows=_optional(fields, "max_rows"),
         rows_left=_optional(fields, "rows_left"),
         min_group=fields.integer("min_group"),
+        groups_declared=fields.flag("groups_declared"),
+        attestation=fields.objects("attestation", len(Level), _level),
     )
 
 
@@ -277,6 +286,10 @@ def _anchor(fields: Fields) -> Anchor:
         fields.integer("size"),
         fields.integer("anchored_at"),
     )
+
+
+def _level(fields: Fields) -> Level:
+    return Level(fields.one_of("level", tuple(Level)))
 
 
 def _optional(fields: Fields, name: str) -> int | None:

@@ -9,10 +9,11 @@ import typer
 from node.errors import InputRefusedError, RuntimeRefusedError
 from node.home import write_whole
 from node.runtime.determinism import check_deterministic
+from node.runtime.module import check_module
 from node.runtime.protocol import MAX_CAPSULES
 from node.runtime.sql import check, table_names
 from node.schemas import unhexed
-from scripts.algorithm import sql_algorithm
+from scripts.algorithm import algorithm_of
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, show, told
 from scripts.cli.inputs import json_object
 
@@ -25,13 +26,13 @@ DEFAULT_HOME = Path(".dataspace")
 
 @app.command()
 def algorithm(
-    sql: Annotated[Path, typer.Argument(help="File with one SELECT over the table readings.")],
+    code: Annotated[Path, typer.Argument(help="File with one SELECT over the table readings, or a wasm module.")],
     output: Annotated[
         list[str],
         typer.Option(help="name:type of a result column, in order; types integer, number, text, boolean, time."),
     ],
     out: Annotated[Path, typer.Option(help="Algorithm file to write.")],
-    group_column: Annotated[str, typer.Option(help="Result column that is count(*) of its group.")] = "",
+    group_column: Annotated[str, typer.Option(help="Result column with its group's rows; in SQL count(*).")] = "",
     parameter: Annotated[list[str] | None, typer.Option(help="name:type of a parameter.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Claim that a use can be repeated byte by byte; checked.")
@@ -40,18 +41,21 @@ def algorithm(
 ) -> None:
     """Write an algorithm file and print the hash that policies name."""
     with told():
-        code = sql.read_text(encoding="utf-8")
-        manifest = sql_algorithm(code, output, parameter or (), group_column or None, deterministic=deterministic)
-        if deterministic:
+        content = code.read_bytes()
+        manifest = algorithm_of(content, output, parameter or (), group_column or None, deterministic=deterministic)
+        if manifest.kind == "wasm":
+            check_module(content)
+        elif deterministic:
             tables = [name for number in range(1, MAX_CAPSULES + 1) for names in table_names(number) for name in names]
             try:
-                check_deterministic(check(code, tables), manifest)
+                check_deterministic(check(manifest.code_text(content), tables), manifest)
             except RuntimeRefusedError as error:
                 raise InputRefusedError(
-                    f"{sql} can't be called deterministic: give one row, or ORDER BY ALL; no LIMIT, no windows, only "
+                    f"{code} can't be called deterministic: give one row, or ORDER BY ALL; no LIMIT, no windows, only "
                     "exact functions; or leave --deterministic out"
                 ) from error
-        write_whole(out, json.dumps({"manifest": manifest.to_json(), "code": code}, indent=2).encode(), mode=0o644)
+        document = {"manifest": manifest.to_json(), "code": manifest.code_text(content)}
+        write_whole(out, json.dumps(document, indent=2).encode(), mode=0o644)
         show({"algorithm": str(manifest.hash), "file": str(out)}, as_json)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from audit.papers import Papers, Patience
 from audit.rulebook import CHECKS, apply
 from capsule import canonical
 from capsule.accusation import Accusation
+from capsule.attestation import Level
 from capsule.excerpt import Excerpt
 from capsule.ids import Digest, UseId
 from capsule.receipt import CloseReason, Receipt, SignedReceipt, SourceVerdict, sign_receipt
@@ -19,11 +21,11 @@ from capsule.signature import Signer
 from contracts import events as ev
 from tests.audit.plants import PLANTS
 from tests.sim.dataspace import DataSpace
-from tests.sim.histories import History
+from tests.sim.histories import History, history_of
 
 OTHER = Digest(b"\xee" * 32)
 # Their violations are not edits but quarrels that happened on the chain.
-ACTED_OUT = {"share-wrong", "false-accusation", "result-not-reproduced"}
+ACTED_OUT = {"share-wrong", "false-accusation", "result-not-reproduced", "attestation-not-met"}
 
 
 def test_every_rule_has_a_check_and_a_plant() -> None:
@@ -123,6 +125,21 @@ def test_parent_that_is_not_on_the_ledger_accuses_nobody(honest: History, space:
         if str(version.capsule_root) == evidence["parent_root"]
     )
     assert {one.rule for one in planted.serve("policy", parent.policy_hash, None).findings()} == {"document-not-served"}
+
+
+def test_a_run_below_the_policys_level_accuses_the_compute_node(tmp_path: Path) -> None:
+    """Holders that look away release; the receipt says at which level it ran."""
+    space = DataSpace(tmp_path, seed=4)
+    try:
+        offered = space.offer(space.register(), attestation=(Level.HARDWARE,))
+        (use,) = space.open(space.grant(offered))
+        space.release(use, 0, 1, 2, 3)
+        space.complete(use)
+        (finding,) = history_of(space).findings()
+        assert (finding.rule, finding.accused) == ("attestation-not-met", space.compute.account)
+        assert finding.subject.id == str(use.id)
+    finally:
+        space.close()
 
 
 # Openings of deals

@@ -121,3 +121,26 @@ def test_claim_of_determinism_counts_in_the_hash_and_is_written_only_when_made()
     for odd in (False, None, "yes"):
         with pytest.raises(FormatError):
             Algorithm.from_json({**ALGORITHM.to_json(), "deterministic": odd})
+
+
+def test_documents_carry_sql_as_it_is_and_a_module_in_base64() -> None:
+    module = b"\0asm\x01\0\0\0\xff"
+    wasm = replace(ALGORITHM, kind="wasm", code_hash=code_digest(module))
+    assert ALGORITHM.code_text(CODE) == CODE.decode()
+    assert ALGORITHM.read_code(CODE.decode()) == CODE
+    assert wasm.code_text(module) == "AGFzbQEAAAD/"
+    assert wasm.read_code("AGFzbQEAAAD/") == module
+
+
+@pytest.mark.parametrize("text", ["AGFzbQEAAAD_", "AGFzbQEAAAD/\n", "AGFzbQEAAAA=", "密", "\ud800", "AGFzbQ"])
+def test_a_text_that_is_not_the_manifests_code_is_refused(text: str) -> None:
+    wasm = replace(ALGORITHM, kind="wasm", code_hash=code_digest(b"\0asm\x01\0\0\0\xff"))
+    for algorithm in (wasm, ALGORITHM):
+        with pytest.raises(VerificationError):
+            algorithm.read_code(text)
+
+
+def test_code_that_is_not_text_is_no_sql() -> None:
+    algorithm = replace(ALGORITHM, code_hash=code_digest(b"\xff"))
+    with pytest.raises(VerificationError, match="code"):
+        algorithm.code_text(b"\xff")

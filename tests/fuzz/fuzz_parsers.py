@@ -21,7 +21,7 @@ from typing import Final
 
 import atheris
 
-with atheris.instrument_imports(include=["capsule", "rfc8785", "cbor2"]):
+with atheris.instrument_imports(include=["capsule", "rfc8785", "cbor2", "node.runtime.module", "node.runtime.records"]):
     from tests.fuzz.targets import TARGETS, Target
 
 FOUND: Final = Path("fuzz-findings")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capsule import cbor
+from capsule.algorithm import Algorithm, Column, ColumnType, code_digest
 from capsule.batch import BatchDocument, FrameProof
 from capsule.box import BoxKey
 from capsule.canonical import decode, encode
@@ -34,6 +35,9 @@ from capsule.share import ReleaseContext, SealedShare, open_release, open_share
 from capsule.signature import Ed25519Signer, PublicKey
 from capsule.source import read_source_header
 from capsule.tree import root
+from node.errors import GuardError, NodeError, RuntimeRefusedError
+from node.runtime.module import check_module
+from node.runtime.records import MAGIC, read_rows
 
 __all__ = ["TARGETS", "Target"]
 
@@ -63,7 +67,7 @@ class Target:
 
     name: str
     run: Callable[[bytes], None]
-    allowed: tuple[type[CapsuleError], ...]
+    allowed: tuple[type[CapsuleError | NodeError], ...]
     seeds: tuple[bytes, ...]
     weight: int = 1
 
@@ -231,6 +235,26 @@ def _log_note(data: bytes) -> None:
 
 _FORMAT = (FormatError,)
 
+_MODULE = (Path(__file__).parents[2] / "docs" / "examples" / "wasm" / "score.wasm").read_bytes()
+_EVERY_TYPE = Algorithm(
+    kind="wasm",
+    code_hash=code_digest(_MODULE),
+    parameters=(),
+    output=tuple(Column(f"c_{kind.value}", kind) for kind in ColumnType),
+)
+
+
+def _module(data: bytes) -> None:
+    if check_module(data) != data:
+        raise AssertionError("another module came back")
+
+
+def _module_output(data: bytes) -> None:
+    for row in read_rows(data, _EVERY_TYPE, 1000).rows:
+        if len(row) != len(_EVERY_TYPE.output):
+            raise AssertionError("a row has other columns than its manifest")
+
+
 TARGETS = (
     Target("header", _header, _FORMAT, _HEADERS, 3),
     Target("framed-header", _framed_header, (FormatError, OpenError), _HEADERS, 3),
@@ -264,4 +288,6 @@ TARGETS = (
     Target("senml", _senml, _FORMAT, (_PAYLOAD,)),
     Target("cbor", _cbor, _FORMAT, (_PAYLOAD,)),
     Target("source", _source, _FORMAT, (_PAYLOAD, _FRAME)),
+    Target("module", _module, (RuntimeRefusedError,), (_MODULE,), 3),
+    Target("module-output", _module_output, (GuardError,), (MAGIC + bytes(5),)),
 )

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from capsule import canonical
+from capsule.attestation import SoftwareAttester, SoftwareVerifier
 from capsule.errors import CapsuleError
 from capsule.ids import Address, AssetId
 from capsule.key import DataKey
@@ -81,7 +82,8 @@ def process(homes: Homes) -> Iterator[Party]:
             stack.callback(store.close)
             ledger, settings = Ledger.connect(chain, homes.directory, keystore.account), Settings()
             peers, view = HttpPeers(client, settings.max_document_bytes), LedgerView(ledger)
-            nodes[name] = Node(Context(home, settings, keystore, store, ledger, view, peers, now, secrets.token_bytes))
+            ports = (peers, now, secrets.token_bytes, SoftwareAttester(), (SoftwareVerifier(),))
+            nodes[name] = Node(Context(home, settings, keystore, store, ledger, view, *ports))
             mounts[f"{name}.demo"] = InProcess(build_app(nodes[name], "token"))
         yield Party(nodes, client)
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from capsule import canonical
+from capsule.attestation import SoftwareAttester, SoftwareVerifier
 from capsule.ids import Address, Digest, GrantId
 from contracts.embedded import EmbeddedChain
 from contracts.ledger import Ledger
@@ -53,9 +54,8 @@ def resumed(world: Path, directory: Address) -> Iterator[dict[str, Node]]:
             settings = Settings(trust_single_endpoint=True)
             client = stack.enter_context(httpx.Client(mounts=dict[str, Any](mounts)))
             peers = HttpPeers(client, settings.max_document_bytes)
-            context = Context(
-                home, settings, keystore, store, ledger, LedgerView(ledger), peers, now, secrets.token_bytes
-            )
+            ports = (peers, now, secrets.token_bytes, SoftwareAttester(), (SoftwareVerifier(),))
+            context = Context(home, settings, keystore, store, ledger, LedgerView(ledger), *ports)
             nodes[name] = Node(context)
             mounts[f"http://{name}.demo"] = InProcess(build_app(nodes[name], "token"))
         client = stack.enter_context(httpx.Client(mounts=dict[str, Any](mounts)))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capsule.attestation import Level
 from capsule.canonical import Json, decode, encode
 from capsule.digest import document_digest
 from capsule.errors import PolicyError
@@ -70,7 +71,7 @@ def assert_refused(document: Json, term: str) -> None:
 def test_what_a_policy_does_not_say_is_open() -> None:
     compiled = compile_policy(policy())
     assert compiled.terms == OPEN_TERMS
-    assert compiled.runtime == RuntimeChecks(max_rows=UNLIMITED_U64, min_group=1)
+    assert compiled.runtime == RuntimeChecks(max_rows=UNLIMITED_U64, min_group=1, declared_groups=False)
     assert (compiled.holder.asset, compiled.holder.measurements) == (None, ())
     assert not compiled.labels
 
@@ -126,14 +127,17 @@ def test_holders_and_runtime_get_their_checks() -> None:
             constraint("ds:measurement", "isAnyOf", [str(digest(2)), str(digest(1))]),
             constraint("ds:outputRows", "lteq", 100),
             constraint("ds:groupSize", "gteq", 5),
+            constraint("ds:declaredGroups", "eq", True),
+            constraint("ds:attestation", "isAnyOf", ["hardware", "software"]),
             target=f"urn:dataspace:asset:{ASSET}",
         )
     )
     assert compiled.holder.measurements == (digest(1), digest(2))
+    assert compiled.holder.attestation == (Level.HARDWARE, Level.SOFTWARE)
     assert compiled.holder.asset == ASSET
-    assert compiled.runtime == RuntimeChecks(max_rows=100, min_group=5)
+    assert compiled.runtime == RuntimeChecks(max_rows=100, min_group=5, declared_groups=True)
     assert compiled.terms == OPEN_TERMS
-    assert set(compiled.labels.values()) == {Label.HOLDER, Label.RUNTIME}
+    assert set(compiled.labels.values()) == {Label.HOLDER, Label.RUNTIME, Label.DECLARED}
 
 
 def test_several_constraints_of_a_term_hold_together() -> None:
@@ -236,11 +240,18 @@ def test_every_term_is_labelled() -> None:
         "recipient": constraint("recipient", "eq", "role:buyer"),
         "product": constraint("product", "eq", str(digest(1))),
         "ds:measurement": constraint("ds:measurement", "eq", str(digest(1))),
+        "ds:attestation": constraint("ds:attestation", "eq", "hardware"),
         "ds:computeNode": constraint("ds:computeNode", "eq", ACCOUNT),
         "ds:custodian": constraint("ds:custodian", "eq", ACCOUNT),
         **{
             name: constraint(name, "eq", False)
-            for name in ("ds:providerShare", "ds:automaticGrant", "ds:computeByBuyer", "ds:computeByCustodian")
+            for name in (
+                "ds:providerShare",
+                "ds:automaticGrant",
+                "ds:computeByBuyer",
+                "ds:computeByCustodian",
+                "ds:declaredGroups",
+            )
         },
         **{name: constraint(name, "gteq", 2) for name in ("ds:leastThreshold", "ds:groupSize")},
         **{
@@ -277,6 +288,8 @@ def test_term_that_nobody_enforces_is_refused_by_name_unless_declared(term: str)
         (constraint("count", "gteq", 3), "count"),
         (constraint("count", "eq", 3), "count"),
         (constraint("ds:groupSize", "lteq", 3), "ds:groupSize"),
+        (constraint("ds:attestation", "gteq", "software"), "ds:attestation"),
+        (constraint("ds:attestation", "isAnyOf", ["hardware", "none"]), "ds:attestation"),
         (constraint("purpose", "isNoneOf", ["a"]), "purpose"),
         (constraint("purpose", "neq", "a"), "purpose"),
         (constraint("ds:providerShare", "neq", True), "ds:providerShare"),

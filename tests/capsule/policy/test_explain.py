@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from capsule.attestation import Level
 from capsule.policy.compiler import compile_policy
 from capsule.policy.explain import AccessFacts, Outcome, TermVerdict, explain
 from capsule.policy.offer import offer
@@ -29,12 +30,14 @@ FULL = compile_policy(
         algorithms=[digest(1)],
         output_rows=100,
         group_size=5,
+        declared_groups=False,
         compute_nodes=[account(2), account(1), account(4)],
         custodians=[account(4), account(5), account(6)],
         least_threshold=2,
         provider_share=True,
         automatic_grant=False,
         measurements=[digest(7)],
+        attestation=[Level.HARDWARE],
         compute_by_buyer=False,
         compute_by_custodian=False,
     )
@@ -55,6 +58,7 @@ GOOD = AccessFacts(
     threshold=2,
     provider_required=True,
     measurement=digest(7),
+    attestation=Level.HARDWARE,
     rows_out=100,
     smallest_group=5,
 )
@@ -94,6 +98,7 @@ def test_every_enforceable_term_has_its_own_verdict() -> None:
         ({"threshold": 1}, "ds:leastThreshold"),
         ({"provider_required": False}, "ds:providerShare"),
         ({"measurement": digest(8)}, "ds:measurement"),
+        ({"attestation": Level.SOFTWARE}, "ds:attestation"),
         ({"compute_node": account(1)}, "ds:computeByBuyer"),
         ({"compute_node": account(4)}, "ds:computeByCustodian"),
     ],
@@ -106,7 +111,7 @@ def test_the_term_in_the_way_is_refused_and_no_other(changes: dict[str, object],
 
 def test_what_is_not_known_is_not_allowed() -> None:
     told = verdicts(AccessFacts(time=1_500, buyer=account(1), buyer_roles=2, grant_uses=None))
-    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse"}
+    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse", "ds:declaredGroups"}
     assert {term for term, verdict in told.items() if verdict.outcome is Outcome.ALLOWED} == known
     assert {verdict.outcome for term, verdict in told.items() if term not in known} == {Outcome.UNKNOWN}
 

@@ -365,3 +365,9 @@ def test_written_scope_is_read_back_as_the_same(judged: Policy) -> None:
     found = try_scope(judged)
     assume(found.boxes)
     assert again(found) == found
+
+
+def test_a_modules_word_for_its_groups_is_taken_only_where_both_take_it() -> None:
+    taking = scope(constraint("ds:declaredGroups", "eq", "true"))
+    assert meet(taking, scope()) == scope()
+    assert meet(taking, taking) == taking

@@ -70,6 +70,7 @@ def test_the_document_says_what_was_measured() -> None:
     assert isinstance(document, dict)
     assert document["allow_unprotected"] is True
     assert set(document["dependencies"]) == set(DEPENDENCIES)  # type: ignore[arg-type]
+    assert document["wasm"]["target"] == "pulley64"  # type: ignore[index, call-overload]
     assert "node/runtime/confine.py" in document["files"]  # type: ignore[operator]
     assert "open" not in document["confinement"]["seccomp"]  # type: ignore[index, call-overload, operator]
 

@@ -217,6 +217,7 @@ class TestGroups:
             "SELECT count(*) AS n, sum(d * x) FROM"
             " (SELECT x, epoch(time - lag(time) OVER (ORDER BY time)) AS d FROM readings)",
             "WITH s AS (SELECT * FROM readings ORDER BY x), t AS (SELECT * FROM s) SELECT count(*) AS n FROM t",
+            "SELECT 1 AS c, count(*) AS n FROM readings UNION ALL SELECT x, count(*) AS n FROM readings GROUP BY x",
         ],
     )
     def test_that_count(self, sql: str) -> None:
@@ -243,6 +244,13 @@ class TestGroups:
             "SELECT count(*) AS n FROM (SELECT x, count(*) FROM readings GROUP BY x)",
             "SELECT count(*) AS n",
             "SELECT x, count(*) AS n FROM readings GROUP BY x UNION ALL SELECT 1, 100",
+            "SELECT x, count(*) AS n FROM readings GROUP BY x UNION ALL SELECT 1, 100 AS n",
+            "SELECT x, count(*) AS n FROM readings GROUP BY x UNION ALL SELECT count(*) AS n, 1 FROM readings",
+            "SELECT x, count(*) AS n FROM readings GROUP BY x UNION SELECT x, count(*) AS n FROM readings GROUP BY x",
+            "SELECT x, count(*) AS n FROM readings GROUP BY x EXCEPT ALL SELECT 1, count(*) AS n FROM readings",
+            "SELECT x, count(*) AS n FROM readings GROUP BY x UNION ALL SELECT 1, count(*) AS n FROM readings LIMIT 1",
+            "SELECT 1 AS c, count(*) AS n FROM readings UNION ALL"
+            " (SELECT x, count(*) AS n FROM readings GROUP BY x HAVING x = 1)",
             # groups are hidden
             "SELECT x, count(*) AS n FROM readings GROUP BY x HAVING count(*) > 1",
             "SELECT x, count(*) AS n FROM readings GROUP BY x ORDER BY n LIMIT 1",

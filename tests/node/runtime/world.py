@@ -74,6 +74,7 @@ class SealedFile:
         max_rows: int | None = 1000,
         rows_left: int | None = None,
         min_group: int = 1,
+        groups_declared: bool = False,
     ) -> CapsuleInput:
         """The holders at `positions` release for a use; `instead` replaces what one of them releases."""
         use = use or UseId(entropy(32))
@@ -103,6 +104,7 @@ class SealedFile:
             max_rows=max_rows,
             rows_left=rows_left,
             min_group=min_group,
+            groups_declared=groups_declared,
         )
 
 
@@ -161,15 +163,16 @@ class Buyer:
 
 
 def algorithm(
-    sql: str,
+    code: str | bytes,
     output: Sequence[Column],
     *,
     parameters: Sequence[Column] = (),
     group_column: str | None = None,
 ) -> Algorithm:
+    """SQL is text, a module is bytes."""
     return Algorithm(
-        kind="sql",
-        code_hash=code_digest(sql.encode()),
+        kind="sql" if isinstance(code, str) else "wasm",
+        code_hash=code_digest(code.encode() if isinstance(code, str) else code),
         parameters=tuple(parameters),
         output=tuple(output),
         group_column=group_column,
@@ -179,7 +182,7 @@ def algorithm(
 def job(
     buyer: Buyer,
     capsules: Sequence[CapsuleInput],
-    sql: str,
+    code: str | bytes,
     output: Sequence[Column],
     *,
     values: Mapping[str, Json] | None = None,
@@ -190,8 +193,8 @@ def job(
 ) -> Job:
     return Job(
         capsules=tuple(capsules),
-        algorithm=algorithm(sql, output, parameters=parameters, group_column=group_column),
-        code=sql.encode(),
+        algorithm=algorithm(code, output, parameters=parameters, group_column=group_column),
+        code=code.encode() if isinstance(code, str) else code,
         parameters=Parameters(values or {}, entropy(32)),
         result_key=buyer.key.public,
         result_salt=entropy(32),

@@ -1,0 +1,219 @@
+"""Two lenders, rivals, each with its own policy and custodians: a bank's scoring and aggregates over both at once."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from capsule import canonical
+from capsule.algorithm import Algorithm
+from capsule.ids import AssetId, Digest, GrantId
+from capsule.policy.offer import offer
+from contracts.structs import UseStatus
+from node.access import Narrowing
+from node.catalogue import CustodyPlan, Plaintext
+from node.closing import CloseReason
+from scripts.algorithm import algorithm_of, sql_algorithm
+from tests.node.runtime import credit
+from tests.node.space import TOKEN, Space
+from tests.node.test_compute import audited, failed, failure, step
+
+PURPOSE = "credit scoring"
+CODE = credit.SCORE.read_bytes()
+OUTPUT = ["lender:integer", "band:text", "applicants:integer", "mean_risk:number", "defaults:integer"]
+SCORING = algorithm_of(CODE, OUTPUT, ["min_group:integer"], "applicants")
+SQL = """
+SELECT 1 AS lender, creditability AS outcome, count(*) AS applicants, avg(age_in_years) AS age
+FROM readings_1 GROUP BY creditability
+UNION ALL
+SELECT 2, CASE WHEN "default" = 1 THEN 'bad' ELSE 'good' END, count(*) AS applicants, avg(AGE)
+FROM readings_2 GROUP BY 2
+ORDER BY 1, 2
+"""
+AGGREGATES = sql_algorithm(
+    SQL, ["lender:integer", "outcome:text", "applicants:integer", "age:number"], (), "applicants"
+)
+
+
+@dataclass(frozen=True)
+class Lender:
+    """An asset on offer, and who holds its key."""
+
+    provider: str
+    asset: AssetId
+    custodians: tuple[str, ...]
+    threshold: int
+
+
+def put_up(
+    space: Space, provider: str, table: Path, custodians: tuple[str, ...], threshold: int, **terms: Any
+) -> Lender:
+    node = space[provider].node
+    asset = node.catalogue.register({"title": table.stem})
+    accounts = tuple(space[name].account for name in custodians)
+    policy = offer(
+        asset=asset,
+        provider=space[provider].account,
+        purposes=[PURPOSE],
+        algorithms=[SCORING.hash, AGGREGATES.hash],
+        custodians=accounts,
+        least_threshold=threshold,
+        provider_share=True,
+        seconds_per_use=600,
+        uses_per_buyer=50,
+        **terms,
+    )
+    content = table.read_bytes()
+    plaintext = Plaintext(io.BytesIO(content), len(content), "text/csv", {})
+    plan = CustodyPlan(accounts, threshold=threshold, waiting_seconds=0)
+    node.catalogue.finish(node.catalogue.seal(asset, plaintext, policy, plan).capsule_root)
+    return Lender(provider, asset, custodians, threshold)
+
+
+@pytest.fixture(scope="module")
+def parties(space: Space) -> Space:
+    """A rival provider, and three custodians of its own choice."""
+    for path in (credit.GERMAN, credit.TAIWAN):
+        if not path.exists():
+            pytest.skip(f"the shared table {path.parent.name} is not here")
+    for name, role in (
+        ("rival", "provider"),
+        ("rival-custodian-1", "custodian-1"),
+        ("rival-custodian-2", "custodian-1"),
+        ("rival-custodian-3", "custodian-1"),
+    ):
+        space.world.admit(space.world.join(name), space.world.role(role))
+    return space
+
+
+OURS = ("custodian-1", "custodian-2", "custodian-3")
+THEIRS = ("rival-custodian-1", "rival-custodian-2", "rival-custodian-3")
+
+
+@pytest.fixture(scope="module")
+def households(parties: Space) -> Lender:
+    terms = {"group_size": 5, "declared_groups": True, "output_rows": 20, "rows_per_buyer": 1000}
+    return put_up(parties, "provider", credit.GERMAN, OURS, 2, **terms)
+
+
+@pytest.fixture(scope="module")
+def cards(parties: Space) -> Lender:
+    terms = {"group_size": 20, "declared_groups": True, "output_rows": 10, "rows_per_buyer": 500}
+    return put_up(parties, "rival", credit.TAIWAN, THEIRS, 3, **terms)
+
+
+def granted(space: Space, lender: Lender, algorithm: Algorithm, code: bytes) -> GrantId:
+    compute = space["compute"].account
+    requested = space["buyer"].node.access.request(lender.asset, PURPOSE, algorithm, code, compute)
+    return space[lender.provider].node.access.grant(requested.request, Narrowing()).grant
+
+
+def ordered(
+    space: Space, lenders: tuple[Lender, ...], algorithm: Algorithm, code: bytes, parameters: dict[str, Any]
+) -> tuple[Digest, tuple[GrantId, ...]]:
+    """`dataspace use order GRANT GRANT`: the route that the command calls. Then all holders release."""
+    grants = tuple(granted(space, lender, algorithm, code) for lender in lenders)
+    body = {"grants": list(map(str, grants)), "parameters": parameters, "seconds": 600}
+    answer = space.world.client.post(
+        "http://buyer.demo/v1/orders", json=body, headers={"Authorization": f"Bearer {TOKEN}"}
+    )
+    assert answer.status_code == 201, answer.text
+    order = Digest.parse(answer.json()["order"])
+    space["compute"].node.work()
+    for lender in lenders:
+        space.release(lender.provider, *lender.custodians[: lender.threshold])
+    return order, grants
+
+
+def result(space: Space, order: Digest) -> list[list[Any]]:
+    document = canonical.decode(space["buyer"].node.ordering.collect(order).result)
+    assert isinstance(document, dict)
+    rows: list[list[Any]] = document["rows"]  # type: ignore[assignment]
+    return rows
+
+
+def test_a_bank_scores_both_lenders_as_on_plain_data_and_nobody_finds_fault(
+    parties: Space, households: Lender, cards: Lender, tmp_path: Path
+) -> None:
+    order, grants = ordered(parties, (households, cards), SCORING, CODE, {"min_group": 20})
+    assert step(parties, order).note == ""
+    expected = credit.scored((credit.GERMAN, credit.TAIWAN), 20)
+    rows = result(parties, order)
+    assert [(row[0], row[1], row[2], row[4]) for row in rows] == [(one[0], one[1], one[2], one[4]) for one in expected]
+    assert [row[3] for row in rows] == [pytest.approx(one[3], rel=1e-12) for one in expected]
+    collected = parties["buyer"].node.ordering.collect(order)
+    uses = parties.uses(order)
+    assert collected.receipt.grants == grants
+    assert collected.receipt.uses == tuple(opened.use for opened in uses)
+    assert collected.receipt.capsule_roots == tuple(opened.pin.capsule_root for opened in uses)
+    assert collected.receipt.rows_in == 25_000
+    access = parties["buyer"].ledger.access
+    assert [access.use_of(opened.use).status for opened in uses] == [UseStatus.COMPLETED] * 2
+    for lender in (households, cards):
+        _, rows_used, _ = access.counts_of(lender.asset, parties["buyer"].account)
+        assert rows_used == len(rows)
+    assert audited(parties, order, tmp_path) == set()
+
+
+def test_the_banks_aggregates_over_both_lenders_equal_duckdb_on_the_plain_files(
+    parties: Space, households: Lender, cards: Lender, tmp_path: Path
+) -> None:
+    order, _ = ordered(parties, (households, cards), AGGREGATES, SQL.encode(), {})
+    assert step(parties, order).note == ""
+    plain = duckdb.connect(":memory:")
+    plain.execute(f"CREATE VIEW readings_1 AS SELECT * FROM read_csv('{credit.GERMAN}')")  # noqa: S608
+    plain.execute(f"CREATE VIEW readings_2 AS SELECT * FROM read_csv('{credit.TAIWAN}')")  # noqa: S608
+    assert result(parties, order) == [list(row) for row in plain.execute(SQL).fetchall()]
+    assert audited(parties, order, tmp_path) == set()
+
+
+def test_the_stricter_lenders_group_size_holds_for_the_rows_of_both(
+    parties: Space, households: Lender, cards: Lender
+) -> None:
+    """The households' smallest band would do for their own lender, which asks for five."""
+    least = min(one[2] for one in credit.scored((credit.GERMAN,), 5))
+    stricter = put_up(
+        parties, "rival", credit.TAIWAN, THEIRS, 3, group_size=least + 1, declared_groups=True, output_rows=10
+    )
+    order, _ = ordered(parties, (households, stricter), SCORING, CODE, {"min_group": 5})
+    assert step(parties, order).note == "output_refused"
+    failed(parties, order, CloseReason.OUTPUT_REFUSED)
+
+
+def test_the_stricter_lenders_rows_hold_for_the_rows_of_both(parties: Space, households: Lender) -> None:
+    most = len(credit.scored((credit.GERMAN, credit.TAIWAN), 5)) - 1
+    few = put_up(parties, "rival", credit.TAIWAN, THEIRS, 3, output_rows=most)
+    order, _ = ordered(parties, (households, few), SCORING, CODE, {"min_group": 5})
+    assert step(parties, order).note == "output_refused"
+    failed(parties, order, CloseReason.OUTPUT_REFUSED)
+
+
+def test_a_lender_that_takes_no_modules_word_for_its_groups_stops_the_use_for_both(
+    parties: Space, households: Lender, tmp_path: Path
+) -> None:
+    """The reason stands in the receipt that both uses are closed with."""
+    careful = put_up(parties, "rival", credit.TAIWAN, THEIRS, 3, group_size=20, output_rows=10)
+    order, grants = ordered(parties, (households, careful), SCORING, CODE, {"min_group": 20})
+    assert step(parties, order).note == "algorithm_failed"
+    failed(parties, order, CloseReason.ALGORITHM_FAILED)
+    assert failure(parties, order).grants == grants
+    assert audited(parties, order, tmp_path) == set()
+    # the same lender lets its groups be counted by SQL
+    order, _ = ordered(parties, (households, careful), AGGREGATES, SQL.encode(), {})
+    assert step(parties, order).note == ""
+
+
+def test_one_lender_that_refuses_stops_the_use_for_both(parties: Space, households: Lender, cards: Lender) -> None:
+    grants = tuple(granted(parties, lender, SCORING, CODE) for lender in (households, cards))
+    order = parties["buyer"].node.ordering.place(grants, {"min_group": 20}, 600).order_hash
+    parties["compute"].node.work()
+    parties.release("provider", *OURS[:2])
+    second = parties.uses(order)[1]
+    parties["rival"].ledger.access.refuse_share(second.use, 14, Digest(bytes(32)))
+    assert step(parties, order).note == "too_few_releases"
+    failed(parties, order, CloseReason.TOO_FEW_RELEASES)
