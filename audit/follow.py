@@ -32,7 +32,7 @@ __all__ = ["Follower", "Progress", "collect_seldom", "rebuild"]
 _RANGE_BLOCKS: Final = 10_000
 _WORKERS: Final = 2
 _GAP_BLOCKS: Final = 128
-_PROOF_SHARE: Final = 9
+_PROOF_SECONDS: Final = 0.5
 _COLLECT_AFTER: Final = (50_000, 20, 50)
 
 
@@ -67,7 +67,7 @@ class Follower:
         self._index = index
         self._ranges = Ranges(self._answer, _size, Pace(most=range_blocks), workers, monotonic=monotonic, sleep=sleep)
         self._monotonic = monotonic
-        self._next_proof = monotonic()
+        self._proves_quickly = True
         self._reader = RowReader({address: name for name, address in ledger.addresses.items()})
         self._local: Local | None = None
         index.begin(Identity(ledger.domain, ledger.pin.genesis_hash, MappingProxyType(dict(ledger.addresses))))
@@ -90,9 +90,9 @@ class Follower:
             if answer.last == final.number:
                 self._settle(final)
             yield Progress(answer.last, final.number, added)
-        # One that was killed between its last events and their heads still owes these.
+        # A follower that died between events and their heads, or left the proof for later, still owes them.
         tip = self._index.tip
-        if tip is not None and tip.number == final.number and self._index.claimed != tip.number:
+        if tip is not None and tip.number == final.number and self._owes:
             self._settle(final)
 
     def step(self) -> tuple[FollowEvent, ...]:
@@ -144,7 +144,7 @@ class Follower:
         first = settled[0].block.number if self._index.tip is None else self._index.tip.number + 1
         for answer in self._ranges.over(first, last.number):
             self._append(answer, block)
-        self._settle(block, seldom=True)
+        self._settle(block, at_tip=True)
 
     def _check_tip(self, final: Block) -> None:
         tip = self._index.tip
@@ -153,6 +153,10 @@ class Follower:
         block = final if tip.number == final.number else self._ledger.chain.block(tip.number)
         if block.hash != tip.hash:
             raise FinalityError(tip.number, tip.hash, block.hash)
+
+    @property
+    def _owes(self) -> bool:
+        return not self._index.claimed or (self._index.proof is None and not self._proves_quickly)
 
     def _answer(self, first: int, last: int) -> Answer:
         """What the chain has of blocks first..last; in a worker."""
@@ -172,16 +176,16 @@ class Follower:
         self._index.append(rows, Tip(block.number, block.hash, block.timestamp))
         return len(rows)
 
-    def _settle(self, block: Block, *, seldom: bool = False) -> None:
-        """Adds the heads that events up to `block`, the index's tip, must hash to; after the events, which can be seen
-        before. `seldom`: proofs, which some nodes are slow to make, take no more than a tenth of the time.
+    def _settle(self, block: Block, *, at_tip: bool = False) -> None:
+        """Adds the heads that events up to `block`, the index's tip, must hash to; the events can be seen before.
+
+        A node that is slow to prove heads is not asked for proofs at the tip: they wait for the next `catch_up`.
         """
-        begin = self._monotonic()
         proof = None
-        if not seldom or begin >= self._next_proof:
+        if not at_tip or self._proves_quickly:
+            begin = self._monotonic()
             proof = self._proof(block)
-            end = self._monotonic()
-            self._next_proof = end + _PROOF_SHARE * (end - begin)
+            self._proves_quickly = self._monotonic() - begin <= _PROOF_SECONDS
         self._index.append((), Tip(block.number, block.hash, block.timestamp), self._claim(block), proof)
 
     def _claim(self, block: Block) -> Claim:

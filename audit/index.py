@@ -88,9 +88,9 @@ class Index:
         return self._tip
 
     @property
-    def claimed(self) -> int | None:
-        """The block whose heads the endpoint gave last."""
-        return None if self._claim is None else self._claim.block
+    def claimed(self) -> bool:
+        """Whether the endpoint gave the heads at the tip."""
+        return self._tip is not None and self._claim is not None and self._claim.block == self._tip.number
 
     @property
     def proof(self) -> HeadsProof | None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_type_hints
 
-from sqlalchemy import BigInteger, Engine, LargeBinary, event, func, insert, make_url, text
+from sqlalchemy import BigInteger, Connection, Engine, LargeBinary, event, func, insert, make_url, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select
@@ -25,6 +28,7 @@ Where = Path | str | None
 """A SQLite file, a PostgreSQL URL, or None: in memory."""
 
 _CHUNK_ROWS: Final = 2_000
+_GROUP_ROWS: Final = 100
 _BESIDE: Final = "audit_new"
 _POSTGRESQL_TYPES: Final = {int: "int8", str: "varchar", bytes: "bytea"}
 _PAGE_BYTES: Final = 16_384
@@ -140,8 +144,7 @@ class Store:
         """In the driver's own way: SQLAlchemy's takes longer than the database."""
         connection = session.connection()
         if not isinstance(self._where, str):
-            statement = insert(_table(LogTable)).compile(dialect=connection.dialect, column_keys=list(LogRow._fields))
-            connection.exec_driver_sql(str(statement), list(rows))
+            self._insert_groups(connection, rows)
             return
         schema = _BESIDE if self._beside else "public"
         copying = f"COPY {schema}.{LogTable.__tablename__} ({', '.join(LogRow._fields)}) FROM STDIN (FORMAT BINARY)"
@@ -153,6 +156,15 @@ class Store:
                     copy.write_row(row)
         except driver.Error as exc:
             raise StoreError(f"the index can't be written: {exc}") from exc
+
+    @staticmethod
+    def _insert_groups(connection: Connection, rows: Sequence[LogRow]) -> None:
+        """A hundred rows a statement: other threads get a turn between statements, and each turn has its price."""
+        whole = len(rows) - len(rows) % _GROUP_ROWS
+        for some, size in ((rows[:whole], _GROUP_ROWS), (rows[whole:], 1)):
+            if some:
+                values = [tuple(chain.from_iterable(some[at : at + size])) for at in range(0, len(some), size)]
+                connection.exec_driver_sql(_insertion(size), values)
 
     def logs(self, last_block: int | None = None) -> Generator[LogRow, None, None]:
         """Rows in chain order, up to a block."""
@@ -177,6 +189,13 @@ class Store:
                 return session.exec(select(func.count()).select_from(LogTable)).one()
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be read: {exc}") from exc
+
+
+@cache
+def _insertion(rows: int) -> str:
+    """SQLite's statement for so many rows."""
+    row = dict.fromkeys(LogRow._fields, "")
+    return str(insert(_table(LogTable)).values([row] * rows).compile(dialect=sqlite.dialect()))
 
 
 def _table(model: type[SQLModel]) -> Any:

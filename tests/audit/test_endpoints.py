@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from audit.errors import FinalityError
 from audit.follow import Follower, rebuild
 from audit.index import Index, Summary
-from audit.reconcile import ReorgEvent
+from audit.reconcile import FinalEvent, ReorgEvent
 from audit.rulebook import RECORD_RULES
 from contracts.agreeing import AgreeingChain
 from contracts.chain import Chain
@@ -260,6 +261,33 @@ def test_two_nodes_in_lockstep_agree_on_history_until_one_changes_it(lockstep: t
         caught_up(ledger, index)
     assert {name for name, _ in parted.value.evidence} == {f"RpcChain({first})", f"RpcChain({second})"}
     assert index.summary() == alone
+
+
+def test_tip_is_followed_under_load_with_nothing_lost(tmp_path: Path) -> None:
+    """Some hundred events a second; how soon they stand in the index is measured by the benchmark, not here."""
+    with anvil(block_time=1, extra=SETTINGS[2:]) as url:
+        many = ManyEvents(url, confirmations=1)
+        transactions = many.transactions(16)
+        ledger = Ledger.connect(RpcChain(url), many.directory)
+        index = Index.open(tmp_path / "audit.db")
+        follower = Follower(ledger, index)
+        follower.step()
+        before = index.summary().events
+        settled = 0
+        for transaction in transactions:
+            many.ask("eth_sendTransaction", transaction)
+            settled += len([event for event in follower.step() if isinstance(event, FinalEvent)])
+            time.sleep(0.2)
+        deadline = time.monotonic() + 30
+        while index.summary().events < before + 1_600 and time.monotonic() < deadline:
+            settled += len(follower.step())
+            time.sleep(0.1)
+
+        assert settled
+        assert index.summary().events >= before + 1_600  # the last admission was not final before
+        last = index.summary().tip.number
+        assert rebuild(ledger, tmp_path / "fresh.db", last_block=last) == index.summary()
+        index.close()
 
 
 def test_real_reorganisation_to_the_configured_depth_is_undone(tmp_path: Path) -> None:
