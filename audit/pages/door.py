@@ -86,10 +86,10 @@ def build_door(readers: Readers, entropy: Callable[[int], bytes]) -> APIRouter:
 
 def inside(address: str) -> str:
     """An address on this site, else the first page: a link to the login leads to nobody else's."""
-    parts = urlsplit(address) if address.isprintable() else urlsplit("")
-    is_ours = address.startswith("/") and not address.startswith(("//", "/\\", "/login"))
-    if not is_ours or parts.scheme or parts.netloc:
+    is_path = address.isprintable() and address.startswith("/")
+    if not is_path or address.startswith(("//", "/\\", "/login")):
         return "/"
+    parts = urlsplit(address)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 

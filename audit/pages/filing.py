@@ -58,8 +58,16 @@ class Filing:
 
     def chosen(self, filters: Mapping[str, str]) -> Sequence[Filed]:
         """Those that fit every filter that is not empty. `subject` is the beginning of an id, or of "kind id"."""
-        wanted = {name: value for name, value in filters.items() if value}
-        return [filed for filed in self.all if _fits(filed, wanted)] if wanted else self.all
+        rule, severity, label, about = (filters.get(name, "") for name in FILTERS)
+        line = f"\n{about.lower()}"
+        return [
+            one
+            for one in self.all
+            if (not rule or one.finding.rule == rule)
+            and (not severity or one.finding.severity == severity)
+            and (not label or one.finding.label == label)
+            and (not about or line in one.names)
+        ]
 
 
 def file_report(report: Report, state: State) -> Filing:
@@ -125,12 +133,3 @@ def _above_use(state: State, named: GrantId, asset: AssetId | None) -> Iterable[
     known: Bytes32 | None = asset if grant is None else grant.asset
     if known is not None:
         yield Subject("asset", str(known))
-
-
-def _fits(filed: Filed, wanted: Mapping[str, str]) -> bool:
-    finding = filed.finding
-    values = {"rule": finding.rule, "severity": finding.severity.value, "label": finding.label.value}
-    return all(
-        f"\n{value.lower()}" in filed.names if name == "subject" else values[name] == value
-        for name, value in wanted.items()
-    )

@@ -177,7 +177,7 @@ def test_whole_trip_by_keyboard(browser: Browser, served: tuple[Reading, str]) -
     assert page.locator("ol.timeline details[open]").count() == 1
     page.focus("svg a >> nth=0")
     page.keyboard.press("Enter")
-    page.wait_for_url(f"{base}/trails/asset/*")
+    page.wait_for_url(f"{base}/trails/device/*")
     context.close()
 
 
