@@ -46,7 +46,7 @@ from capsule.ids import AssetId, DeviceId, Digest, GrantId, OpeningId, RequestId
 from contracts import events as ev
 from scripts.inprocess import InProcess
 from tests.sim.dataspace import DataSpace
-from tests.sim.histories import History, history_of, numbered
+from tests.sim.histories import History, history_of, numbered, rows_of
 
 __all__ = ["main"]
 
@@ -197,7 +197,8 @@ def _index(folder: Path, events: int) -> Index:
     heads = {name: (running.now.head, running.now.seq) for name, running in state.running.items()}
     index = Index.open(folder / "audit.db")
     index.begin(history.identity)
-    index.append(entries, tip, Claim("endpoint", tip.number, tip.hash, heads))
+    rows = rows_of(history.identity, entries)
+    index.append(rows, tip, Claim("endpoint", tip.number, tip.hash, heads))
     return index
 
 

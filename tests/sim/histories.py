@@ -26,14 +26,16 @@ from audit.index import Index
 from audit.ledger_state import fold
 from audit.papers import Papers, Patience
 from audit.picture import State
+from audit.rows import RowReader
 from audit.rulebook import apply
+from audit.store import LogRow
 from capsule.ids import Digest
 from contracts.chain import RawLog
 from contracts.events import AssetEvent, DeviceEvent, SequencedEvent
 from contracts.kinds import snake_case
 from tests.sim.dataspace import DataSpace
 
-__all__ = ["History", "encode", "history_of", "numbered"]
+__all__ = ["History", "encode", "history_of", "numbered", "rows_of"]
 
 _ABI: Final = Path(__file__).parents[2] / "contracts" / "abi"
 _E = TypeVar("_E", bound=SequencedEvent)
@@ -187,6 +189,13 @@ def numbered(entries: Iterable[Entry]) -> Iterable[Entry]:
         event = replace(event, log=encode(entry.contract, replace(event, log=log)))
         # What did not change stays the same object, so that it can be named in the next edit.
         yield entry if event == entry.event else replace(entry, event=event)
+
+
+def rows_of(identity: Identity, entries: Iterable[Entry]) -> list[LogRow]:
+    """Entries as the index takes them."""
+    reader = RowReader({address: name for name, address in identity.contracts.items()})
+    rows = (reader.row(entry.event.log, entry.time) for entry in entries)
+    return [row for row in rows if row is not None]
 
 
 def encode(contract: str, event: SequencedEvent) -> RawLog:

@@ -26,7 +26,7 @@ from contracts.ledger import Ledger
 from scripts.inprocess import InProcess
 from tests.audit.auditing import read_only
 from tests.sim.dataspace import DataSpace
-from tests.sim.histories import History
+from tests.sim.histories import History, rows_of
 
 __all__ = ["BASE", "HOSTILE", "PASSWORD", "Clock", "Reading", "crooked", "form_of", "log_in", "mark_of", "reading"]
 
@@ -90,7 +90,7 @@ def reading(
     """A site that has looked at a history once."""
     index = Index.open(None)
     index.begin(history.identity)
-    index.append(history.entries, history.tip, history.state().claims[0])
+    index.append(rows_of(history.identity, history.entries), history.tip, history.state().claims[0])
     documents = MemoryDocuments(history.documents)
     patience = Patience(anchor=0)
     desk = Desk(folder / "pages.db", patience)
