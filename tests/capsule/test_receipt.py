@@ -90,7 +90,7 @@ def test_a_signature_for_one_kind_of_paper_is_none_for_another() -> None:
         {"uses": ()},
         {"grants": (GrantId(digest(1)), GrantId(digest(2)))},
         {"guard": "maybe"},
-        {"level": "hardware"},
+        {"level": "certain"},
         {"rows_in": -1},
         {"closed_at": 1},
     ],
