@@ -255,6 +255,8 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "findings.count": "{0} findings",
         "finding.title": "Finding",
         "finding.means": "What it means",
+        "finding.in-short": "In short",
+        "finding.to-do": "What to do",
         "finding.rule-says": "The rule in general",
         "finding.severity": "Severity",
         "finding.rests": "What it rests on",

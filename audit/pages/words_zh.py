@@ -243,6 +243,8 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "findings.count": "{0} 条发现",
         "finding.title": "审计发现",
         "finding.means": "含义",
+        "finding.in-short": "简而言之",
+        "finding.to-do": "应对措施",
         "finding.rule-says": "规则原文",
         "finding.severity": "严重程度",
         "finding.rests": "依据",
