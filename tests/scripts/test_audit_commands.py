@@ -108,3 +108,16 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
 
     assert report["digest"] == whole["digest"]
     assert run("rebuild") == whole
+
+
+@pytest.mark.parametrize(
+    ("urls", "told"),
+    [(["http://127.0.0.1:9"], "does not answer"), (["http://127.0.0.1:9"] * 2, "fewer than 2 endpoints")],
+)
+def test_endpoints_given_by_hand_stand_in_place_of_the_homes(
+    offered: tuple[Path, Offered], run: Run, urls: list[str], told: str
+) -> None:
+    before = run("rebuild")
+    options = [part for url in urls for part in ("--chain-url", url)]
+    assert told in run("rebuild", "--afresh", *options, status=4)["error"]
+    assert run("rebuild", "--workers", "3") == before
