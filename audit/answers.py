@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from eth_utils.crypto import keccak
@@ -47,24 +49,23 @@ def check_order(logs: Iterable[RawLog], first: int, last: int, contracts: Collec
 
 def check_headers(answer: Answer) -> None:
     """Each log is of the block whose header is given, and in its bloom. Raises ChainIntegrityError."""
-    number, header, seen = -1, None, set[bytes]()
-    for log in answer.logs:
-        if log.block_number != number or header is None:
-            number, header, seen = log.block_number, answer.headers[log.block_number], set()
-            bloom = int.from_bytes(header.logs_bloom, "big")
-        if log.block_hash != header.hash:
-            raise ChainIntegrityError(
-                f"the endpoint has two blocks {number}: {header.hash}, and {log.block_hash} for one of its logs"
-            )
-        for item in (log.address, *log.topics):
-            if item in seen:
-                continue
-            bits = _bloom_bits(bytes(item))
-            if bloom & bits != bits:
+    for number, found in groupby(answer.logs, key=attrgetter("block_number")):
+        logs, header = tuple(found), answer.headers[number]
+        items: set[bytes] = set()
+        for log in logs:
+            if log.block_hash != header.hash:
+                raise ChainIntegrityError(
+                    f"the endpoint has two blocks {number}: {header.hash}, and {log.block_hash} for one of its logs"
+                )
+            items.add(log.address)
+            items.update(log.topics)
+        bloom = int.from_bytes(header.logs_bloom, "big")
+        absent = {item for item in items if ~bloom & _bloom_bits(bytes(item))}
+        for log in logs if absent else ():
+            if absent.intersection((log.address, *log.topics)):
                 raise ChainIntegrityError(
                     f"the bloom of block {number} does not have its log at position {log.log_index}"
                 )
-            seen.add(item)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -16,6 +16,7 @@ from contracts.account import Account
 from contracts.errors import (
     ChainIntegrityError,
     ChainRefusedError,
+    ChainTooMuchError,
     ChainUnreachableError,
     LedgerError,
     NonceConflictError,
@@ -31,6 +32,7 @@ _QUESTIONS: dict[str, Callable[[RpcChain], object]] = {
     "head": lambda chain: chain.head(),
     "finalized": lambda chain: chain.finalized(),
     "block": lambda chain: chain.block(3),
+    "blocks": lambda chain: chain.blocks([3, 4]),
     "call": lambda chain: chain.call(_SOMEONE, b"", at=3),
     "logs": lambda chain: chain.logs([_SOMEONE], 0, 3),
     "send": lambda chain: chain.send(b"\x02"),
@@ -53,15 +55,19 @@ class Endpoint:
         self.status = 200
         self.answer = "{}"
         self.answers: dict[str, Any] = {}
+        self.batches: Callable[[dict[str, Any]], object] | None = None
         self.asked: list[str] = []
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                endpoint.asked.append(question["method"])
-                known = endpoint.answers.get(question["method"])
+                first = question[0] if isinstance(question, list) else question
+                endpoint.asked.append("batch" if isinstance(question, list) else question["method"])
+                known = endpoint.answers.get(first["method"])
                 text = endpoint.answer if known is None else json.dumps({"jsonrpc": "2.0", "id": 1, **known})
+                if isinstance(question, list) and endpoint.batches is not None:
+                    text = json.dumps([endpoint.batches(one) for one in question][::-1])
                 self.send_response(endpoint.status)
                 self.end_headers()
                 self.wfile.write(text.encode())
@@ -166,6 +172,46 @@ def test_logs_are_fetched_in_spans(endpoint: Endpoint) -> None:
     endpoint.answers["eth_getLogs"] = {"result": []}
     assert chain.logs([_SOMEONE], 0, 34) == ()
     assert len(endpoint.asked) == 4
+
+
+def _block(number: int) -> dict[str, object]:
+    hashes = dict.fromkeys(("hash", "parentHash", "stateRoot", "receiptsRoot"), "0x" + "05" * 32)
+    return {**hashes, "number": hex(number), "timestamp": "0x1", "logsBloom": "0x" + "00" * 256}
+
+
+def test_blocks_come_in_one_round_trip_in_whatever_order_they_are_answered(endpoint: Endpoint) -> None:
+    endpoint.batches = lambda one: {"jsonrpc": "2.0", "id": one["id"], "result": _block(int(one["params"][0], 16))}
+    assert [block.number for block in endpoint.chain.blocks([7, 3, 5])] == [7, 3, 5]
+    assert endpoint.asked == ["batch"]
+
+
+def test_block_missing_from_a_batch_or_of_another_number_is_told(endpoint: Endpoint) -> None:
+    endpoint.batches = lambda one: {"jsonrpc": "2.0", "id": 0, "result": _block(3)}
+    with pytest.raises(ChainUnreachableError, match="no JSON-RPC"):
+        endpoint.chain.blocks([3, 4, 5])
+    endpoint.batches = lambda one: {"jsonrpc": "2.0", "id": one["id"], "result": _block(3)}
+    with pytest.raises(ChainIntegrityError, match="answered with block 3, asked for 4"):
+        endpoint.chain.blocks([3, 4])
+
+
+def test_node_that_takes_no_batches_is_asked_one_by_one(endpoint: Endpoint) -> None:
+    endpoint.answers["eth_getBlockByNumber"] = {"result": _block(3)}
+    for _ in range(2):
+        assert [block.number for block in endpoint.chain.blocks([3, 3])] == [3, 3]
+    assert endpoint.asked == ["batch", *["eth_getBlockByNumber"] * 4]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"), [(-32005, "no"), (-32000, "Query returned more than 10000 results"), (-32602, "block range")]
+)
+def test_refusal_of_too_many_logs_is_told_from_others(endpoint: Endpoint, code: int, message: str) -> None:
+    endpoint.answers["eth_getLogs"] = {"error": {"code": code, "message": message}}
+    with pytest.raises(ChainTooMuchError):
+        endpoint.chain.logs([_SOMEONE], 0, 3)
+    endpoint.answers["eth_call"] = {"error": {"code": code, "message": message}}
+    with pytest.raises(ChainRefusedError) as other:
+        endpoint.chain.call(_SOMEONE, b"", at=3)
+    assert not isinstance(other.value, ChainTooMuchError)
 
 
 @pytest.mark.parametrize(

@@ -139,3 +139,16 @@ def test_pages_without_users_are_for_this_machine_only(offered: tuple[Path, Offe
 
     assert result.exit_code == 2
     assert "dataspace audit user add NAME" in result.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("urls", "told"),
+    [(["http://127.0.0.1:9"], "does not answer"), (["http://127.0.0.1:9"] * 2, "fewer than 2 endpoints")],
+)
+def test_endpoints_given_by_hand_stand_in_place_of_the_homes(
+    offered: tuple[Path, Offered], run: Run, urls: list[str], told: str
+) -> None:
+    before = run("rebuild")
+    options = [part for url in urls for part in ("--chain-url", url)]
+    assert told in run("rebuild", "--afresh", *options, status=4)["error"]
+    assert run("rebuild", "--workers", "3") == before
