@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.organisations import Organisation, code, wait_until
 from tests.sim.anvil import anvil, ask_anvil
 
+pytestmark = pytest.mark.timeout(1800)  # some forty commands each, every one a process
+
 FUNDS = 10**20
 ROWS = 240
 CUSTODIANS = ("custodian-1", "custodian-2", "custodian-3")
