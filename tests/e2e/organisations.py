@@ -30,7 +30,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(what: str, is_so: Callable[[], Any], seconds: float = 60.0) -> Any:
+def wait_until(what: str, is_so: Callable[[], Any], seconds: float = 180.0) -> Any:
     """Polls until `is_so` answers something true; fails naming what did not happen."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
