@@ -16,7 +16,7 @@ from typing import Final
 
 from audit.answers import Answer, check_headers, check_order
 from audit.entries import Claim, Identity, Tip
-from audit.errors import FinalityError
+from audit.errors import FinalityError, RequestError
 from audit.index import Index, Summary
 from audit.proof import HeadsProof, prove_heads
 from audit.ranges import Pace, Ranges
@@ -76,11 +76,16 @@ class Follower:
         """Indexes everything up to the block that is final when it starts, or up to `last_block`, so that several
         parties can sign one checkpoint of a chain that goes on; one step for each range.
 
-        An endpoint whose final block is below the index's tip adds nothing. Raises FinalityError when the last indexed
-        block is not part of the chain any more, ChainIntegrityError for answers that contradict each other.
+        An endpoint whose final block is below the index's tip adds nothing. Raises RequestError for a
+        `last_block` that is not final, FinalityError when the last indexed block is not part of the chain any more,
+        ChainIntegrityError for answers that contradict each other.
         """
         final = self._ledger.final_block()
-        if last_block is not None and last_block < final.number:
+        if last_block is not None and last_block > final.number:
+            raise RequestError(
+                f"block {last_block} is not final yet, the last one is {final.number}; wait, or name that"
+            )
+        if last_block is not None:
             final = self._ledger.chain.block(last_block)
         self._check_tip(final)
         first = 0 if self._index.tip is None else self._index.tip.number + 1

@@ -46,12 +46,22 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what was checked (`title`, one of `TITLES`), whether it holds, and what came out."""
+    """One step: what was checked (`title`, one of `TITLES`), whether it holds, and what came out.
+
+    Not `checked`: there was nothing to hold it against, so that nothing speaks for it or against it.
+    """
 
     number: int
     title: str
     holds: bool
     words: Words
+    checked: bool = True
+
+    @property
+    def outcome(self) -> Words:
+        if not self.checked:
+            return Words("not checked", "未核验")
+        return Words("holds", "成立") if self.holds else Words("FAILS", "不成立")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +84,8 @@ class Verdict:
         """For people, step by step, each in English and in Chinese."""
         told = []
         for step in self.steps:
-            told.append(f"{step.number}. {step.title}: {'holds' if step.holds else 'FAILS'}. {step.words.en}")
-            told.append(f"   {TITLES[step.title]}:{'成立' if step.holds else '不成立'}。{step.words.zh}")
+            told.append(f"{step.number}. {step.title}: {step.outcome.en}. {step.words.en}")
+            told.append(f"   {TITLES[step.title]}:{step.outcome.zh}。{step.words.zh}")
         for words in self.relied_on:
             told += (f"relied on: {words.en}", f"   依据:{words.zh}")
         for finding in self.findings:
@@ -97,6 +107,7 @@ class Verdict:
                     "title": step.title,
                     "title_zh": TITLES[step.title],
                     "holds": step.holds,
+                    "checked": step.checked,
                     "detail": step.words.en,
                     "detail_zh": step.words.zh,
                 }

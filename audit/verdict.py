@@ -63,9 +63,8 @@ class _Checking:
             self._sealed = self._header(self._contents.proof)
             self._proven = self._heads(self._contents.proof)
         elif self._sets:
-            self._note(
-                "the header", True, "none in the bundle: no seals to rely on", "证据包内没有区块头:没有可依据的封印"
-            )
+            en, zh = "none in the bundle: no seals to rely on", "证据包内没有区块头:没有可依据的封印"
+            self._note("the header", True, en, zh, checked=False)
         claims = () if self._claim is None else (self._claim,)
         self._state: State = fold(self._contents.entries, self._contents.identity, self._contents.tip, claims)
 
@@ -107,8 +106,8 @@ class _Checking:
             trail=trail,
         )
 
-    def _note(self, title: str, holds: bool, en: str, zh: str) -> None:
-        self._steps.append(Step(len(self._steps) + 1, title, holds, Words(en, zh)))
+    def _note(self, title: str, holds: bool, en: str, zh: str, *, checked: bool = True) -> None:
+        self._steps.append(Step(len(self._steps) + 1, title, holds, Words(en, zh), checked))
 
     def _anchor(self) -> Anchor:
         if self._sealed and self._proven is not None:
@@ -121,7 +120,7 @@ class _Checking:
         signed = self._contents.checkpoint
         if trust is None or signed is None:
             en, zh = ("T was not given", "未提供T") if trust is None else ("the bundle has none", "证据包内没有")
-            self._note("the anchor", True, f"no checkpoint to rely on: {en}", f"没有可依据的检查点:{zh}")
+            self._note("the anchor", True, f"no checkpoint to rely on: {en}", f"没有可依据的检查点:{zh}", checked=False)
             return None
         try:
             checkpoint = verify_signed(signed, trust)
@@ -172,6 +171,7 @@ class _Checking:
                 + ("which the checkpoint signs" if signed else "which nobody in T vouches for"),
                 f"区块{header.number}的区块头哈希为{header.hash},"
                 + ("检查点对其签名" if signed else "T中无人为其背书"),
+                checked=signed,
             )
             return False
         try:
@@ -265,7 +265,8 @@ class _Checking:
                 moved.append("the last block's time")
         if moved:
             en, zh = f"moved: {', '.join(moved)}", f"位置被改动:{'、'.join(moved)}"
-        self._note("the places", not moved, en, zh)
+        fixed = claim is not None and claim.time is not None and bool(claim.places)
+        self._note("the places", not moved, en, zh, checked=fixed or bool(moved))
 
     def _documents(self, papers: Papers) -> None:
         strange = sorted(kind for kind, key in self._contents.documents if (kind, key) not in papers.served)
@@ -300,7 +301,7 @@ class _Checking:
     def _receipts(self, proof: ChainProof, trail: Trail | None) -> bool:
         """Whether receipts under sealed headers fix blocks and times of all of the subject's events."""
         if not proof.blocks:
-            self._note("the receipts", True, "none in the bundle", "证据包内没有交易收据证明")
+            self._note("the receipts", True, "none in the bundle", "证据包内没有交易收据证明", checked=False)
             return False
         places = set() if trail is None else {row.place for row in trail.rows}
         wanted = [entry for entry in self._contents.entries if entry.place in places]

@@ -34,6 +34,9 @@ class Pin:
     genesis_hash: Digest
     directory: Address
 
+    def __str__(self) -> str:
+        return f"chain {self.chain_id} with block 0 {self.genesis_hash} and Directory {self.directory}"
+
 
 class Ledger:
     """Use `Ledger.connect`. Views take `at`, a block number; sending methods wait for the block, not for finality."""
@@ -76,7 +79,9 @@ class Ledger:
         genesis = chain.block(0).hash
         found = Pin(chain.chain_id(), genesis, directory)
         if pin is not None and found != pin:
-            raise PinMismatchError(f"pinned is {pin}, found was {found}")
+            raise PinMismatchError(
+                f"this is another chain than the pinned one; check its URL: pinned {pin}, found {found}"
+            )
         if not chain.code(directory):
             raise PinMismatchError(f"there is no contract at {directory}")
         book = Directory(chain, directory, None)

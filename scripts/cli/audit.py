@@ -227,6 +227,8 @@ def bundle(
         index, client = stack.enter_context(closing(_index(home, database))), stack.enter_context(httpx.Client())
         if len(given) != 1:
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
+        if file.exists() or not file.parent.is_dir():
+            raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
         content = build_bundle(
             index,
             subject(*given[0]),
@@ -247,7 +249,8 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a bundle with no network. Exit status 1 for findings, 3 when the bundle does not hold."""
+    """Verify a bundle with no network. Exit status 1 for findings; 3 when the bundle does not hold, or when nothing
+    in it rests on the trust that was given."""
     with told():
         with file.open("rb") as stream:
             content = stream.read(MAX_BUNDLE_BYTES + 1)
@@ -259,6 +262,9 @@ def check(
 
         show(verdict.to_json(), as_json, lines)
     if not verdict.holds:
+        raise typer.Exit(EXIT_REFUSED)
+    if trust is not None and verdict.anchor == "unanchored":
+        note(f"nothing in {file} rests on {trust}: ask for a bundle with a signed checkpoint or with sealed headers")
         raise typer.Exit(EXIT_REFUSED)
     if verdict.findings:
         raise typer.Exit(EXIT_FINDINGS)
@@ -335,6 +341,8 @@ def print_findings(findings: tuple[Finding, ...]) -> None:
 @contextmanager
 def _ledger(home: Path, chain_urls: list[str] | None = None) -> Iterator[Ledger]:
     """The pinned ledger, for reading: an audit needs no key. `chain_urls` stand in place of the home's endpoints."""
+    if not home.is_dir():
+        raise RequestError(f"there is no home at {home}; make one with 'dataspace org init'")
     settings = read_settings(home)
     if chain_urls:
         settings = replace(settings, chain_urls=tuple(chain_urls))

@@ -30,6 +30,7 @@ _TABLE: tuple[tuple[type[Exception], int], ...] = (
     (gateway.GatewayError, EXIT_REFUSED),
     (audit.FinalityError, EXIT_REFUSED),
     (audit.DocumentError, EXIT_UNREACHABLE),
+    (audit.BundleError, EXIT_REFUSED),
     (audit.AuditError, EXIT_INPUT),
 )
 

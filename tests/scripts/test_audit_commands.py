@@ -80,7 +80,7 @@ def test_evidence_carries_the_chains_proofs_and_is_told_in_both_languages(
     changed = bytearray(file.read_bytes())
     changed[len(changed) // 2] ^= 1
     file.write_bytes(changed)
-    assert "bundle" in run("check", file, status=2)["error"]
+    assert "bundle" in run("check", file, status=3)["error"]
 
 
 def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offered], run: Run) -> None:
