@@ -5,6 +5,8 @@ process of its own over the same blocks: the rebuild into an SQLite index, fetch
 beside it fetching and parsing alone (one request after the other, orjson), and web3.py's `get_logs` with `process_log`
 over a part of the range, which it says. Proofs of the heads (`eth_getProof`) are timed apart: anvil makes them anew.
 
+Rebuild, fetching alone and web3 take turns three times, and the best of each counts: the machine has other work.
+
 Prints, last, one JSON line. With `--tip` it follows instead: 500 events a second on a node with a block a second, and
 the time from a block's being final to its events' standing in the index. With `--write` the figures go between the
 markers of docs/benchmarks.md.
@@ -38,6 +40,7 @@ from audit.follow import Follower, collect_seldom
 from audit.index import Index
 from audit.reconcile import FinalEvent
 from capsule.ids import Address
+from contracts.chain import Block
 from contracts.ledger import Ledger
 from contracts.rpc import RpcChain
 from scripts.bench.many_events import ANVIL, CALLS, ManyEvents, anvil
@@ -46,8 +49,9 @@ __all__ = ["main"]
 
 _PAGE: Final = Path(__file__).parents[2] / "docs/benchmarks.md"
 _SPAN: Final = 5
-_WEB3_EVENTS: Final = 5_000
-_PER_BLOCK: Final = 10
+_WEB3_EVENTS: Final = 6_000
+_PER_BLOCK: Final = 20
+_ROUNDS: Final = 3
 _TIP_RATE: Final = 500
 _TIP_LOOK_SECONDS: Final = 0.1
 _CONFIRMATIONS: Final = 1
@@ -75,7 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _history(events: int) -> dict[str, object]:
-    with anvil() as url, tempfile.TemporaryDirectory() as folder:
+    # Old states are not asked for, and a million events' would not fit into memory.
+    with anvil("--prune-history", "16") as url, tempfile.TemporaryDirectory() as folder:
         many = ManyEvents(url)
         begin = time.perf_counter()
         made = many.fill(events, transactions_per_block=_PER_BLOCK)
@@ -88,14 +93,16 @@ def _history(events: int) -> dict[str, object]:
         while size < made:
             growth[size] = _apart(_rebuild, *place, Path(folder), 0, first + size // (_PER_BLOCK * CALLS) - 1)
             size *= 10
-        raw = _apart(_raw, *place, first, last)
-        whole = _apart(_rebuild, *place, Path(folder), 0, last)
+        rounds = []
+        for _ in range(_ROUNDS):
+            web3 = _apart(_web3, *place, first, first + _WEB3_EVENTS // (_PER_BLOCK * CALLS) - 1)
+            rounds.append((_apart(_raw, *place, first, last), _apart(_rebuild, *place, Path(folder), 0, last), web3))
+        raw, whole, web3 = (max(found, key=_rate) for found in zip(*rounds, strict=True))
         growth[made] = whole
         middle = (first + last) // 2
         halves = _together(
             [(_rebuild, *place, Path(folder), 0, middle), (_rebuild, *place, Path(folder), middle + 1, last)]
         )
-        web3 = _apart(_web3, *place, first, first + _WEB3_EVENTS // (_PER_BLOCK * CALLS) - 1)
         proof = _apart(_proof, *place)
     two = sum(half["events"] for half in halves) / max(half["seconds"] for half in halves)
     return {
@@ -155,10 +162,10 @@ def _rebuild(url: str, directory: Address, folder: Path, first: int, last: int) 
 
 
 class _Unproven(Follower):
-    """Leaves the proof of the heads at the end to its own measurement."""
+    """Leaves the heads at the end to their own measurement; this node has those of its newest blocks alone."""
 
-    def _proof(self, block: Any) -> None:
-        return None
+    def _settle(self, block: Block, *, at_tip: bool = False) -> None:
+        return
 
 
 def _proof(url: str, directory: Address) -> dict[str, float]:

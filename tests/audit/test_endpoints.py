@@ -183,7 +183,7 @@ def test_single_block_that_is_too_much_is_told(node: Node) -> None:
 def test_one_of_two_endpoints_that_fails_is_asked_again_and_then_told(
     node: Node, liar: LyingEndpoint, fault: str
 ) -> None:
-    ledger = node.ledger(RpcChain(node.url), RpcChain(liar.url, timeout=0.3))
+    ledger = node.ledger(RpcChain(node.url), RpcChain(liar.url, timeout=0.5 if fault == "stall" else 10))
     index = Index.open(None)
     _break(liar, fault)
     with pytest.raises(ChainUnreachableError, match="fewer than 2 endpoints answer") as told:
@@ -227,7 +227,7 @@ def test_third_endpoint_that_is_down_is_passed_over_and_told(
 
 
 def _break(liar: LyingEndpoint, fault: str) -> None:
-    liar.stall = 0.6 if fault == "stall" else 0.0
+    liar.stall = 1.5 if fault == "stall" else 0.0
     liar.status = 503 if fault == "status" else 200
     liar.cut = fault == "cut"
 
