@@ -43,10 +43,13 @@ from capsule.ids import Address
 from contracts.chain import Block
 from contracts.ledger import Ledger
 from contracts.rpc import RpcChain
-from scripts.bench.many_events import ANVIL, CALLS, ManyEvents, anvil
+from scripts.bench.local_node import ANVIL, anvil
+from scripts.bench.many_events import BLOCK_GAS, CALLS, ManyEvents
 
 __all__ = ["main"]
 
+_BIG_BLOCKS: Final = ("--gas-limit", str(BLOCK_GAS))
+"""of thousands of calls"""
 _PAGE: Final = Path(__file__).parents[2] / "docs/benchmarks.md"
 _SPAN: Final = 5
 _WEB3_EVENTS: Final = 6_000
@@ -80,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _history(events: int) -> dict[str, object]:
     # Old states are not asked for, and a million events' would not fit into memory.
-    with anvil("--prune-history", "16") as url, tempfile.TemporaryDirectory() as folder:
+    with anvil(*_BIG_BLOCKS, "--prune-history", "16") as url, tempfile.TemporaryDirectory() as folder:
         many = ManyEvents(url)
         begin = time.perf_counter()
         made = many.fill(events, transactions_per_block=_PER_BLOCK)
@@ -220,7 +223,7 @@ def _abi(name: str) -> Any:
 
 def _tip(seconds: int) -> dict[str, object]:
     """Every event's delay from the moment its block is final to the moment a reader of the index sees it."""
-    with tempfile.TemporaryDirectory() as folder, anvil("--block-time", "1") as url:
+    with tempfile.TemporaryDirectory() as folder, anvil(*_BIG_BLOCKS, "--block-time", "1") as url:
         many = ManyEvents(url, confirmations=_CONFIRMATIONS)
         transactions = many.transactions(seconds * _TIP_RATE // CALLS)
         ledger = Ledger.connect(RpcChain(url, own_node=True), many.directory)

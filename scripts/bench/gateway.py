@@ -21,8 +21,6 @@ import pickle
 import platform
 import random
 import secrets
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -47,7 +45,6 @@ from capsule.signature import ED25519, Ed25519Signer, PublicKey
 from capsule.thing import STORAGE_STATION
 from contracts.account import Account
 from contracts.deploy import deploy
-from contracts.errors import ChainUnreachableError
 from contracts.fleet import enroll_fleet, prove_enrolled
 from contracts.ledger import Ledger
 from contracts.roles import Role
@@ -57,11 +54,11 @@ from gateway.errors import BehindError
 from gateway.gateway import Gateway
 from gateway.server import collect_seldom
 from gateway.settings import GatewaySettings
+from scripts.bench.local_node import ANVIL, anvil
 
 __all__ = ["main"]
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_ANVIL: Final = _ROOT / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 # anvil's first account: a published key, worthless anywhere else.
 _FAUCET: Final = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 _PAGE: Final = _ROOT / "docs" / "benchmarks.md"
@@ -115,9 +112,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=int, default=0)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args(arguments)
-    if not _ANVIL.is_file():
+    if not ANVIL.is_file():
         parser.error("anvil is not installed: run 'make dev'")
-    with tempfile.TemporaryDirectory() as folder, _anvil() as url:
+    with tempfile.TemporaryDirectory() as folder, anvil() as url:
         lines = _measure(Path(folder), url, options.devices, options.frames, options.minutes)
     for line in lines:
         _say(json.dumps(line))
@@ -352,27 +349,6 @@ def _admit(operator: Ledger, account: Account, number: int, role: Role) -> None:
 
 def _deployed(url: str) -> Address:
     return deploy(RpcChain(url, own_node=True), Account(bytes.fromhex(_FAUCET)), confirmations=0, finalized_tag=False)
-
-
-@contextmanager
-def _anvil() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    command = [str(_ANVIL), "--port", str(port), "--order", "fifo", "--silent"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(200):
-            try:
-                RpcChain(url).chain_id()
-                break
-            except ChainUnreachableError:
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @contextmanager

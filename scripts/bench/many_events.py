@@ -7,13 +7,7 @@ registered assets and endpoints, in equal parts.
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 import orjson
@@ -25,22 +19,21 @@ from contracts.bindings import Assets, Devices, OperationLog, Participants
 from contracts.chain import TxReceipt
 from contracts.decode import EventDecoder
 from contracts.deploy import deploy
-from contracts.errors import ChainUnreachableError
 from contracts.ledger import Ledger
 from contracts.roles import Role
 from contracts.rpc import RpcChain
 from contracts.structs import Batch
 from contracts.transaction import Sender, Transaction
 
-__all__ = ["ANVIL", "CALLS", "ManyEvents", "anvil"]
+__all__ = ["BLOCK_GAS", "CALLS", "ManyEvents"]
 
-ANVIL: Final = Path(__file__).parents[2] / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 CALLS: Final = 100
 """Events of one transaction."""
 
 _ORGANISATIONS: Final = 8
 _GAS: Final = 16_000_000
-_BLOCK_GAS: Final = 400_000_000
+BLOCK_GAS: Final = 400_000_000
+"""What blocks of thousands of calls need."""
 _FAUCET: Final = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 # Calldata is a target (32 bytes), a size (32 bytes) and payloads of that size: the target is called with each.
 _CALL_EACH: Final = bytes.fromhex(
@@ -54,28 +47,6 @@ _CALL_EACH: Final = bytes.fromhex(
     "5b00"  # done
     "5b3d600060003e3d6000fd"  # refuses with the target's reason
 )
-
-
-@contextmanager
-def anvil(*options: str) -> Iterator[str]:
-    """A node on a free port, gone at the end; its blocks hold thousands of calls."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    command = [str(ANVIL), "--port", str(port), "--order", "fifo", "--silent", "--gas-limit", str(_BLOCK_GAS)]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(400):
-            try:
-                RpcChain(url).chain_id()
-                break
-            except ChainUnreachableError:
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 class ManyEvents:
