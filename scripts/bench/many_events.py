@@ -7,6 +7,7 @@ registered assets and endpoints, in equal parts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
