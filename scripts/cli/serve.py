@@ -71,9 +71,11 @@ def _work(node: Node, stop: threading.Event, seconds: float) -> None:
 def _told(change: Change) -> str:
     """A change of an agreement in one sentence."""
     standing = change.standing
-    more = {
-        State.REVOKED: f" by its provider, reason {standing.reason}",
-        State.RENEWED: f" by grant {standing.renewed_by}",
-        State.ENDING: f" at {datetime.fromtimestamp(standing.not_after, UTC):%Y-%m-%d %H:%M:%S} UTC",
-    }.get(standing.state, "")
+    more = ""
+    if standing.state is State.REVOKED:
+        more = f" by its provider, reason {standing.reason}"
+    elif standing.state is State.RENEWED:
+        more = f" by grant {standing.renewed_by}"
+    elif standing.state is State.ENDING:  # an end that is near, so a date that there is
+        more = f" at {datetime.fromtimestamp(standing.not_after, UTC):%Y-%m-%d %H:%M:%S} UTC"
     return f"agreement of grant {standing.grant} on asset {standing.asset}: {standing.state}{more}"

@@ -73,6 +73,9 @@ class QuickChain:
     def block(self, number: int) -> Block:
         return self._at(number).block
 
+    def blocks(self, numbers: Sequence[int]) -> tuple[Block, ...]:
+        return tuple(self.block(number) for number in numbers)
+
     def header(self, number: int) -> Header:
         return self._at(number).header
 
