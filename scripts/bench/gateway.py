@@ -54,7 +54,7 @@ from gateway.errors import BehindError
 from gateway.gateway import Gateway
 from gateway.server import collect_seldom
 from gateway.settings import GatewaySettings
-from scripts.bench.local_node import ANVIL, anvil
+from scripts.bench.local_node import ANVIL, anvil, blocks_by_the_second
 
 __all__ = ["main"]
 
@@ -127,7 +127,8 @@ def _measure(folder: Path, url: str, devices: int, frames: int, minutes: int) ->
     operator = Ledger.connect(RpcChain(url, own_node=True), _deployed(url), Account(bytes.fromhex(_FAUCET)))
     seeds = [(DeviceId(secrets.token_bytes(32)), secrets.token_bytes(32)) for _ in range(devices)]
     start = time.perf_counter()
-    _enrol(operator, seeds)
+    with blocks_by_the_second(url):
+        _enrol(operator, seeds)
     _say(f"{devices} devices in one fleet, each proven on chain, in {time.perf_counter() - start:.0f} s")
     sites = []
     for index, core in enumerate(_CORES):

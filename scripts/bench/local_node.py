@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from contracts.endpoint import Endpoint
 from contracts.errors import ChainUnreachableError
 from contracts.rpc import RpcChain
 
-__all__ = ["ANVIL", "anvil"]
+__all__ = ["ANVIL", "anvil", "blocks_by_the_second"]
 
 ANVIL: Final = Path(__file__).parents[2] / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 
@@ -38,3 +39,16 @@ def anvil(*options: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+@contextmanager
+def blocks_by_the_second(url: str) -> Iterator[None]:
+    """One block a second instead of one for each transaction: anvil goes through its whole state for every block."""
+    endpoint = Endpoint(url, timeout=60, most_bytes=1 << 20)
+    endpoint.ask("evm_setAutomine", (False,))
+    endpoint.ask("evm_setIntervalMining", (1,))
+    try:
+        yield
+    finally:
+        endpoint.ask("evm_setIntervalMining", (0,))
+        endpoint.ask("evm_setAutomine", (True,))
