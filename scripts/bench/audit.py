@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _history(events: int) -> dict[str, object]:
     # Old states are not asked for, and a million events' would not fit into memory.
-    with anvil(*_BIG_BLOCKS, "--prune-history", "16") as url, tempfile.TemporaryDirectory() as folder:
+    with anvil(*_BIG_BLOCKS, "--prune-history", "2") as url, tempfile.TemporaryDirectory() as folder:
         many = ManyEvents(url)
         begin = time.perf_counter()
         made = many.fill(events, transactions_per_block=_PER_BLOCK)

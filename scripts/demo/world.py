@@ -68,7 +68,7 @@ class World:
     def __init__(
         self,
         home: Path,
-        chain: EmbeddedChain,
+        chain: Chain,
         operator: Account,
         directory: Address,
         clock: Callable[[], int],
@@ -79,6 +79,7 @@ class World:
         self.suite = suite
         self.chain = chain
         self.directory = directory
+        self._operator = operator.address
         self.operator = Ledger.connect(chain, directory, operator, None)
         self.members: dict[str, Member] = {}
         self._stack = ExitStack()
@@ -90,7 +91,7 @@ class World:
 
     @property
     def operator_account(self) -> Address:
-        return self.chain.faucet.address
+        return self._operator
 
     @property
     def custodians(self) -> tuple[Member, ...]:
