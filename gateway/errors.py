@@ -91,10 +91,11 @@ class ForbiddenError(CallerError):
 
 
 class ReadingsError(CallerError):
-    """A file of readings has a fault; `line` counts from 1, `column` is the header's name, where it is one cell's."""
+    """A file of readings has a fault; `line` counts from 1, None where it is the whole file's; `column` is the header's
+    name, where it is one cell's."""
 
-    def __init__(self, source: str, line: int, column: str | None, why: str) -> None:
-        at = f"{source}, line {line}" + (f", column {column}" if column else "")
+    def __init__(self, source: str, line: int | None, column: str | None, why: str) -> None:
+        at = source + (f", line {line}" if line else "") + (f", column {column}" if column else "")
         super().__init__(f"{at}: {why}")
         self.line = line
         self.column = column

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from capsule.ids import DeviceId
 from gateway.admission import Admission
 from gateway.anchoring import Anchoring
 from gateway.errors import StoreError
 from gateway.intake_queue import IntakeQueue
 from gateway.register import Register
 from gateway.settings import GatewaySettings
-from gateway.store import BatchRow, DeviceRow, Fleet, IncidentRow, Store
+from gateway.store import BatchRow, DeviceRow, Fleet, IncidentGroup, IncidentRow, Store
 from gateway.tally import Tally
 
-__all__ = ["PARTS", "IncidentGroup", "Overview", "Watch", "grouped"]
+__all__ = ["PARTS", "Overview", "Watch"]
 
 PARTS: Final = ("database", "chain", "role", "unchecked", "anchoring", "intake", "process")
 
@@ -31,23 +30,6 @@ _LOG: Final = logging.getLogger("dataspace.gateway")
 _KEPT_SECONDS: Final = 1.0
 """so long an answer stands, however often it is asked for"""
 _SHOWN: Final = 20
-_INCIDENTS_GROUPED: Final = 1_000
-"""of the newest: one faulty device may make an incident with each of its frames"""
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentGroup:
-    """Incidents of one kind, and one rule, of one device: how many, between which frames, the newest one's time (unix
-    seconds) and its batch, None while it is in none."""
-
-    kind: str
-    rule: str
-    device: DeviceId
-    incidents: int
-    first: int
-    last: int
-    recorded_at: int
-    batch: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +138,7 @@ class Watch:
                 unanchored_since=records.unanchored_since(),
                 rates=(self._tally.rate(now, 60), self._tally.rate(now, 3600)),
                 fleet=records.recent_fleet(_SHOWN),
-                recent_incidents=grouped(records.recent_incidents(_INCIDENTS_GROUPED))[:_SHOWN],
+                recent_incidents=records.recent_incidents(_SHOWN),
                 recent_batches=tuple(records.recent_batches(_SHOWN)),
             )
 
@@ -184,23 +166,3 @@ class Watch:
         if self._queue.is_closing:
             troubles["process"] = "the gateway is stopping"
         return troubles | {part: what for part, told in self._others.items() if (what := told())}
-
-
-def grouped(newest_first: Iterable[IncidentRow]) -> tuple[IncidentGroup, ...]:
-    """A group for each kind, rule and device; the one with the newest incident first."""
-    rows: dict[tuple[str, str, bytes], list[IncidentRow]] = {}
-    for row in newest_first:
-        rows.setdefault((row.kind, row.rule, row.device), []).append(row)
-    return tuple(
-        IncidentGroup(
-            kind,
-            rule,
-            DeviceId(device),
-            len(some),
-            min(row.sequence for row in some),
-            max(row.last for row in some),
-            some[0].recorded_at,
-            some[0].batch,
-        )
-        for (kind, rule, device), some in rows.items()
-    )

@@ -149,7 +149,7 @@ def _lines(path: Path, delimiter: str, encoding: str) -> Generator[tuple[int, li
                 line = reader.line_num
                 yield line, cells
     except OSError as exc:
-        raise ReadingsError(path.name, line + 1, None, f"can't be read: {exc.strerror}") from exc
+        raise ReadingsError(path.name, None, None, f"can't be read: {exc.strerror}; check the path") from exc
     except UnicodeDecodeError as exc:
         raise ReadingsError(
             path.name,

@@ -19,6 +19,7 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, SQLModel, col, select
 
 from capsule.batch import MAX_BATCH_INCIDENTS, BatchFrame, Incident, IncidentKind
+from capsule.errors import InputError
 from capsule.ids import DeviceId, Digest
 from gateway.database import Database
 from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, MarkRow, SchemaRow, Stage
@@ -26,8 +27,10 @@ from gateway.tables import BatchRow, DeviceRow, ForkRow, FrameRow, IncidentRow, 
 __all__ = [
     "BatchRow",
     "DeviceRow",
+    "Fleet",
     "ForkRow",
     "FrameRow",
+    "IncidentGroup",
     "IncidentRow",
     "LastFrame",
     "MarkRow",
@@ -38,6 +41,7 @@ __all__ = [
 
 _DOCUMENT: Any = BatchRow.document
 _RECENT_FRAMES: Final = 5_000
+_RECENT_INCIDENTS: Final = 100_000
 _AT_ONCE: Final = 500
 """values in one IN"""
 
@@ -67,6 +71,21 @@ class Fleet:
     device: DeviceId
     last_sequence: int
     last_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentGroup:
+    """Incidents of one kind, and one rule, of one device: how many, between which frames, the newest one's time (unix
+    seconds) and its batch, None while it is in none."""
+
+    kind: str
+    rule: str
+    device: DeviceId
+    incidents: int
+    first: int
+    last: int
+    recorded_at: int
+    batch: int | None
 
 
 class Records:
@@ -231,7 +250,12 @@ class Records:
     # -------------------------------------------------------------------------------------------------------- out
 
     def span(self, device: DeviceId, start: float | None, end: float | None) -> tuple[int, int | None, int | None]:
-        """Count, first and last sequence of a device's accepted frames with rows in start..end (unix seconds)."""
+        """Count, first and last sequence of a device's accepted frames with rows in start..end (unix seconds).
+
+        Raises InputError for a period that ends before it begins.
+        """
+        if start is not None and end is not None and start >= end:
+            raise InputError("a period begins before it ends: give a 'from' that is earlier than its 'to'")
         question = select(func.count(), func.min(FrameRow.sequence), func.max(FrameRow.sequence)).where(
             FrameRow.device == bytes(device)
         )
@@ -317,9 +341,28 @@ class Records:
         rows = self._session.connection().execute(question)
         return tuple(Fleet(DeviceId(device), sequence, seen) for device, sequence, seen in rows)
 
-    def recent_incidents(self, limit: int) -> Sequence[IncidentRow]:
-        """The newest incidents, newest first."""
-        return self._session.exec(select(IncidentRow).order_by(col(IncidentRow.number).desc()).limit(limit)).all()
+    def recent_incidents(self, limit: int) -> tuple[IncidentGroup, ...]:
+        """The newest incidents by kind, rule and device, the group with the newest one first: a faulty device may make
+        one with each of its frames, and shall hide no other."""
+        number, last = col(IncidentRow.number), func.max(col(IncidentRow.number))
+        newest = self._session.exec(select(last)).one() or 0
+        same = (col(IncidentRow.kind), col(IncidentRow.rule), col(IncidentRow.device))
+        question = (
+            columns(*same, func.count(), func.min(IncidentRow.sequence), func.max(IncidentRow.last), last)
+            .where(number > newest - _RECENT_INCIDENTS)
+            .group_by(*same)
+            .order_by(last.desc())
+            .limit(limit)
+        )
+        groups = self._session.connection().execute(question).all()
+        told = columns(number, col(IncidentRow.recorded_at), col(IncidentRow.batch)).where(
+            number.in_([group[-1] for group in groups])
+        )
+        when = {row[0]: (row[1], row[2]) for row in self._session.connection().execute(told)}
+        return tuple(
+            IncidentGroup(kind, rule, DeviceId(device), count, first, end, *when[at])
+            for kind, rule, device, count, first, end, at in groups
+        )
 
     def recent_batches(self, limit: int) -> Sequence[BatchRow]:
         """The newest batches, newest first; their documents stay where they are."""

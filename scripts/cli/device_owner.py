@@ -16,8 +16,8 @@ from capsule.signature import ED25519, PublicKey
 from capsule.thing import MODELS as THING_MODELS
 from node.errors import InputRefusedError
 from node.home import create_whole
-from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, progress, show
-from scripts.cli.inputs import within_a_folder
+from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, progress, show, told
+from scripts.cli.inputs import moment, within_a_folder
 
 __all__ = ["add_owner_commands"]
 
@@ -84,18 +84,20 @@ def rotate(
     public_key: Annotated[str, typer.Option(help="Its new public key in hex.")],
     suite: Annotated[int, typer.Option(min=1, max=2, help="Of the new key: 1 is Ed25519, 2 is SM2.")] = ED25519,
     overlap_seconds: Annotated[int, typer.Option(min=0, help="How long the old key still counts.")] = 86_400,
-    distrusted_from: Annotated[int, typer.Option(min=0, help="Unix seconds from which the old key counts not.")] = 0,
+    distrusted_from: Annotated[
+        str, typer.Option(help="Time from which the old key counts not; ISO 8601 or unix seconds.")
+    ] = "",
     home: HomeOption = DEFAULT_HOME,
     passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Owner: replace a device's key."""
-    with node_client(home, passphrase_file) as node:
+    with node_client(home, passphrase_file) as node, told():
         body = {
             "public_key": public_key,
             "suite": suite,
             "overlap_seconds": overlap_seconds,
-            "distrusted_from": distrusted_from,
+            "distrusted_from": moment(distrusted_from),
         }
         show({"device": device, **node.ask("POST", f"/v1/devices/{device}/rotate", body)}, as_json)
 

@@ -1,6 +1,7 @@
 """What people hand to commands: JSON, by file or in the words themselves, and where answers are to be written."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import typer
 
 from node.errors import InputRefusedError
 
-__all__ = ["json_file", "json_object", "within_a_folder"]
+__all__ = ["json_file", "json_object", "moment", "within_a_folder"]
 
 
 def json_file(path: Path) -> dict[str, Any]:
@@ -34,3 +35,14 @@ def within_a_folder(out: Path) -> Path:
     if not out.parent.is_dir():
         raise InputRefusedError(f"there is no folder {out.parent}; make it, or choose another --out")
     return out
+
+
+def moment(text: str) -> int:
+    """Unix seconds of a time in ISO 8601, in UTC where it names no zone, or of such seconds; empty is 0."""
+    if not text or text.isdecimal():
+        return int(text or 0)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputRefusedError(f"{text!r} is no time; write ISO 8601 or unix seconds") from error
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from node.backup import restore_backup
-from node.errors import InputRefusedError
 from scripts.cli.console import (
     HomeOption,
     JsonOption,
@@ -21,6 +20,7 @@ from scripts.cli.console import (
     told,
 )
 from scripts.cli.exits import EXIT_INPUT
+from scripts.cli.inputs import moment
 from scripts.cli.printing import note
 from scripts.composition import open_home
 
@@ -44,7 +44,7 @@ def rotate_keys(
 ) -> None:
     """Replace this organisation's signing and box keys; what rests sealed is sealed anew. Stopped, run it again."""
     with told():
-        body: dict[str, Any] = {"again": again, "keys_lost": keys_lost, "distrusted_from": _time(distrusted_from)}
+        body: dict[str, Any] = {"again": again, "keys_lost": keys_lost, "distrusted_from": moment(distrusted_from)}
         if suite is not None:
             body["suite"] = suite
         with node_client(home, passphrase_file) as node:
@@ -115,14 +115,3 @@ def _ask(node: NodeClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
     if node.client.get(path).status_code == HTTPStatus.NOT_FOUND:
         fail("the service that runs on this home is no node's; stop it, then run this again", EXIT_INPUT)
     return node.ask("POST", path, body)
-
-
-def _time(text: str) -> int:
-    """Unix seconds; empty is 0. A time without a zone is UTC."""
-    if not text or text.isdecimal():
-        return int(text or 0)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputRefusedError(f"{text!r} is no time; write ISO 8601 or unix seconds") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -27,7 +27,6 @@ from contracts.errors import ChainUnreachableError
 from contracts.ledger import Ledger
 from gateway.gateway import Gateway
 from gateway.logs import JsonLines
-from gateway.overview import grouped
 from gateway.service import build_app
 from gateway.status_page import choose_language, status_page
 from gateway.tables import IncidentRow
@@ -242,22 +241,28 @@ def test_a_device_with_an_incident_in_every_frame_is_one_line_and_hides_no_other
     assert "<td>60</td><td>1–60</td>" in incidents
 
 
-def test_incidents_of_several_rules_are_several_lines(gateway: Gateway) -> None:
-    def row(number: int, rule: str, sequence: int, batch: int | None) -> IncidentRow:
-        return IncidentRow(
-            kind="implausible",
-            device=bytes(32),
-            sequence=sequence,
-            last=sequence,
-            evidence=bytes(32),
-            rule=rule,
-            recorded_at=number,
-            batch=batch,
-        )
+def test_incidents_of_several_rules_are_several_lines_however_many_others_there_are(gateway: Gateway) -> None:
+    def row(rule: str, sequence: int, recorded_at: int, batch: int | None) -> dict[str, object]:
+        return {
+            "kind": "implausible",
+            "device": bytes(32),
+            "sequence": sequence,
+            "last": sequence,
+            "evidence": bytes(32),
+            "rule": rule,
+            "recorded_at": recorded_at,
+            "batch": batch,
+        }
 
-    groups = grouped([row(4, "soc.range", 9, None), row(3, "soc.rate", 5, 1), row(2, "soc.range", 2, 1)])
+    many = [row("soc.range", sequence, 10 + sequence, None) for sequence in range(3, 2_003)]
+    with gateway._store.writing() as records:
+        records.add_all(IncidentRow, [row("soc.rate", 5, 3, 1), row("soc.range", 2, 2, 1), *many])
+
+    with gateway._store.reading() as records:
+        groups = records.recent_incidents(20)
+
     assert [(one.rule, one.incidents, one.first, one.last, one.recorded_at, one.batch) for one in groups] == [
-        ("soc.range", 2, 2, 9, 4, None),
+        ("soc.range", 2_001, 2, 2_002, 2_012, None),
         ("soc.rate", 1, 5, 5, 3, 1),
     ]
     page = status_page("zh", str(gateway.account), replace(gateway.watch.overview(), recent_incidents=groups), {})

@@ -108,7 +108,7 @@ def test_each_fault_is_named(tmp_path: Path, text: str | bytes, match: str) -> N
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ReadingsError, match="can't be read"):
+    with pytest.raises(ReadingsError, match=r"^none\.csv: can't be read"):
         open_readings(tmp_path / "none.csv")
     with pytest.raises(ReadingsError, match="can't be read"):
         open_readings(tmp_path)

@@ -194,7 +194,8 @@ def test_readings_leave_only_for_the_operator(served: Gateway, client: httpx.Cli
         )
         assert problem(client.get(f"/v1/evidence/{device.id}", headers=headers)) == (403, "forbidden")
     assert problem(client.get("/v1/export", headers=OPERATOR)) == (400, "input")
-    for bad in ({"device": "x"}, {"device": str(device.id), "from": "yesterday"}):
+    backwards = {"device": str(device.id), "from": "2026-01-02", "to": "2026-01-01"}
+    for bad in ({"device": "x"}, {"device": str(device.id), "from": "yesterday"}, backwards):
         assert problem(client.get("/v1/export", params=bad, headers=OPERATOR)) == (400, "input")
     assert problem(client.get("/v1/export", params={"device": str(device.id)}, headers=OPERATOR)) == (404, "not-found")
 
