@@ -40,7 +40,7 @@ from node.home import Home, write_whole
 from scripts.cli import audit_users
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, progress, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
-from scripts.cli.printing import note, say, tabulate
+from scripts.cli.printing import note, print_answer, say, tabulate
 from scripts.cli.reexecution import reexecute
 from scripts.composition import open_chain, open_home, open_ledger, read_settings
 
@@ -229,7 +229,7 @@ def bundle(
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
         if file.exists() or not file.parent.is_dir():
             raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
-        content = build_bundle(
+        made = build_bundle(
             index,
             subject(*given[0]),
             _documents(index.state(), documents, client, allow_private),
@@ -237,8 +237,15 @@ def bundle(
             ledger=stack.enter_context(_ledger(home)) if proofs else None,
             validators=Trust.from_bytes(trust.read_bytes()).validators if trust else None,
         )
-        write_whole(file, content, mode=0o644)
-        show({"bundle": str(file), "bytes": len(content)}, as_json)
+        write_whole(file, made.content, mode=0o644)
+        written = {"bundle": str(file), "bytes": len(made.content)}
+
+        def told_people() -> None:
+            print_answer(written)
+            say(made.missing.sentence_en())
+            say(made.missing.sentence_zh())
+
+        show({**written, "missing": made.missing.to_json()}, as_json, told_people)
 
 
 @app.command()

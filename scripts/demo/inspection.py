@@ -107,9 +107,8 @@ class Inspector:
             if about is not None:
                 evidence = self._home / "evidence.bundle"
                 subject = Subject("asset", str(about))
-                write_whole(
-                    evidence, bundle(index, subject, documents, checkpoint=signed, ledger=self._ledger), mode=0o644
-                )
+                made = bundle(index, subject, documents, checkpoint=signed, ledger=self._ledger)
+                write_whole(evidence, made.content, mode=0o644)
         write_whole(self._home / "trust.json", trust.to_bytes(), mode=0o644)
         return Inspection(report, path, self._home / "checkpoint.json", self._home / "trust.json", evidence)
 

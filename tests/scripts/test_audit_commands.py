@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,8 +69,12 @@ def test_evidence_carries_the_chains_proofs_and_is_told_in_both_languages(
     assert run("trust", "--out", trust)["validators"] == []
     subject = ("--asset", offer.pin.asset, "--documents", home / "papers")
     run("bundle", *subject, "--out", file, "--trust", trust)
-    run("bundle", *subject, "--out", bare, "--no-proofs")
+    missing = run("bundle", *subject, "--out", bare, "--no-proofs")["missing"]
+    told = run("bundle", *subject[:2], "--no-proofs", "--out", tmp_path / "empty", plain=True)["text"]
 
+    assert missing["documents"] == sum(one["documents"] for one in missing["from"]) < 5
+    assert re.search(r"Missing from the bundle: \d+ documents.* of 0x\w{40} \(https://\S+\.example\)", told)
+    assert "所引用的材料中缺少文书" in told
     assert json.loads(file.read_bytes())["proof"]["blocks"]
     assert json.loads(bare.read_bytes())["proof"]["blocks"] == []
     verdict = run("check", file, status=None)
