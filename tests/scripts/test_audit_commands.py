@@ -117,6 +117,28 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
     assert run("rebuild") == whole
 
 
+def test_auditor_loads_no_engine_of_a_node(offered: tuple[Path, Offered], run: Run) -> None:
+    """What runs others' algorithms is not the auditor's, costs it memory, and is noisy at exit."""
+    run("rebuild")
+    program = (
+        "import sys\nfrom scripts.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, 1), end.code\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'duckdb', 'wasmtime', 'sqlglot'}))"
+    )
+    for words in (
+        ("verify", "--documents", offered[0] / "papers"),
+        ("rebuild",),
+        ("trail", "asset", offered[1].pin.asset),
+    ):
+        command = [sys.executable, "-c", program, "audit", *map(str, words), "--json"]
+        environment = {**os.environ, "DATASPACE_HOME": str(offered[0])}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "[]"
+        assert "leaked" not in done.stderr
+
+
 def test_users_come_and_go_and_the_last_one_stays(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
     home, _ = offered
     password = tmp_path / "password"
