@@ -16,6 +16,7 @@ from capsule.errors import FormatError
 from contracts.account import Account
 from contracts.agreeing import AgreeingChain
 from contracts.chain import Chain
+from contracts.errors import LedgerError
 from contracts.ledger import Ledger, Pin
 from node.errors import KeystoreError, SettingsError
 from node.home import Home, write_whole
@@ -95,7 +96,12 @@ def open_ledger(settings: Settings, chain: Chain, account: Account | None) -> Le
     if settings.directory is None or settings.genesis_hash is None:
         raise SettingsError("this home is bound to no ledger yet; run 'dataspace org join' with the operator's pin")
     pin = Pin(settings.chain_id, settings.genesis_hash, settings.directory)
-    return Ledger.connect(chain, settings.directory, account, pin)
+    try:
+        return Ledger.connect(chain, settings.directory, account, pin)
+    except LedgerError:
+        if isinstance(chain, AgreeingChain):
+            chain.check_chain(pin.chain_id, pin.genesis_hash)
+        raise
 
 
 @contextmanager
