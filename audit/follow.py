@@ -61,8 +61,15 @@ class Follower:
         workers: int = _WORKERS,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
-        """Binds the index to the ledger; StoreError when it is of another one."""
+        """Binds the index to the ledger; StoreError when it is of another one.
+
+        `between` is called after each range: what it raises ends the run, and the index is whole up to there.
+        """
+        self._between = between
+        self.final: int | None = None
+        """The last block that the chain called final when it was asked."""
         self._ledger = ledger
         self._index = index
         self._ranges = Ranges(self._answer, _size, Pace(most=range_blocks), workers, monotonic=monotonic, sleep=sleep)
@@ -80,7 +87,7 @@ class Follower:
         `last_block` that is not final, FinalityError when the last indexed block is not part of the chain any more,
         ChainIntegrityError for answers that contradict each other.
         """
-        final = self._ledger.final_block()
+        final = self._final_block()
         if last_block is not None and last_block > final.number:
             raise RequestError(
                 f"block {last_block} is not final yet, the last one is {final.number}; wait, or name that"
@@ -95,6 +102,7 @@ class Follower:
             if answer.last == final.number:
                 self._settle(final)
             yield Progress(answer.last, final.number, added)
+            self._between()
         # A follower that died between events and their heads, or left the proof for later, still owes them.
         tip = self._index.tip
         if tip is not None and tip.number == final.number and self._owes:
@@ -114,13 +122,18 @@ class Follower:
                 raise ChainIntegrityError("the chain has no final block")
             self._local = Local(_link(chain.block(tip.number)))
         # The final block before the head: what was final then stands under any head that is asked for later.
-        final = self._ledger.final_block()
+        final = self._final_block()
         local, happened = self._advanced(self._local, _link(chain.head()))
         local, settled = finalize(local, final.number)
         if settled:
             self._append_final(settled)
         self._local = local
         return (*happened, *settled)
+
+    def _final_block(self) -> Block:
+        block = self._ledger.final_block()
+        self.final = block.number
+        return block
 
     def _advanced(self, local: Local, head: Link) -> tuple[Local, tuple[FollowEvent, ...]]:
         local, happened, gap = advance(local, head)
@@ -149,6 +162,7 @@ class Follower:
         first = settled[0].block.number if self._index.tip is None else self._index.tip.number + 1
         for answer in self._ranges.over(first, last.number):
             self._append(answer, block)
+            self._between()
         self._settle(block, at_tip=True)
 
     def _check_tip(self, final: Block) -> None:

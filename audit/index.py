@@ -45,10 +45,11 @@ class Summary:
 
 
 class Index:
-    """One index. Not for several threads at once."""
+    """One index. Not for several threads at once, but for what `frozen` gives."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, frozen: bool = False) -> None:
         self._store = store
+        self._frozen = frozen
         facts = store.facts()
         if facts and facts.get("schema") != _SCHEMA:
             raise StoreError(f"the index has schema {facts.get('schema')}, not {_SCHEMA}; rebuild it")
@@ -70,6 +71,13 @@ class Index:
 
     def close(self) -> None:
         self._store.close()
+
+    def frozen(self) -> Index:
+        """What is indexed now, for reading: what is added later is not in it.
+
+        For another thread too, where the index stands in a file or a database. This one closes both.
+        """
+        return Index(self._store, frozen=True)
 
     def take_place(self) -> None:
         """Takes the place of the index that this one was opened beside, and closes it."""
@@ -124,12 +132,20 @@ class Index:
         self._claim = claim or self._claim
         self._proof = proof
 
-    def entries(self, last_block: int | None = None) -> Iterator[Entry]:
-        """Events in chain order, read again from the raw logs. Raises StoreError for a row that does not read."""
+    def rows(self, after: int, most: int) -> tuple[LogRow, ...]:
+        """The first rows of the blocks after one, as they stand; nothing is checked."""
+        with closing(self._store.logs(self._end(None), after=after, most=most)) as rows:
+            return tuple(rows)
+
+    def entries(self, last_block: int | None = None, *, after: int | None = None) -> Iterator[Entry]:
+        """Events in chain order, up to a block and those after one, read again from the raw logs.
+
+        Raises StoreError for a row that does not read.
+        """
         addresses = self.identity.contracts
         contracts = {address: name for name, address in addresses.items()}
         decoder, reader = EventDecoder(contracts), RowReader(contracts)
-        with closing(self._store.logs(last_block)) as rows:
+        with closing(self._store.logs(self._end(last_block), after=after)) as rows:
             for row in rows:
                 try:
                     log = _log(row, addresses[row.contract])
@@ -151,7 +167,7 @@ class Index:
         """SHA-256 over identity and rows up to a block, each field with its length before it."""
         running = hashlib.sha256(b"dataspace/audit-index/1\x00")
         running.update(canonical.encode(identity_json(self.identity)))
-        for row in self._store.logs(last_block):
+        for row in self._store.logs(self._end(last_block)):
             fields = (
                 row.contract.encode(),
                 row.event.encode(),
@@ -173,7 +189,14 @@ class Index:
         """Counts and digest at the tip."""
         if self._tip is None:
             raise StoreError("the index is empty; rebuild it from a chain first")
-        return Summary(self._store.count(), self._tip, self.digest())
+        return Summary(self._store.count(self._end(None)), self._tip, self.digest())
+
+    def _end(self, last_block: int | None) -> int | None:
+        """The last block to read: others may add to what this one saw."""
+        if not self._frozen:
+            return last_block
+        end = -1 if self._tip is None else self._tip.number
+        return end if last_block is None else min(end, last_block)
 
 
 def _number(value: int) -> bytes:

@@ -27,6 +27,7 @@ from audit.pages.readers import Readers
 from audit.pages.site import Site
 from audit.pages.users import UsersFile
 from audit.picture import State
+from audit.service import POLL_SECONDS
 from audit.service import serve as serve_auditor
 from audit.trail import subject
 from audit.trail import trail as read_trail
@@ -283,7 +284,10 @@ def serve(
         str, typer.Option(help="Address to listen at; any but this machine's own needs users ('audit user add').")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8460,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the chain.")] = 15.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of the rules.")] = 15.0,
+    poll_seconds: Annotated[
+        float, typer.Option(min=0.05, max=60, help="Seconds between two questions for new final blocks.")
+    ] = POLL_SECONDS,
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint; read anew for each look.")] = None,
     trust: Annotated[Path | None, typer.Option(help="Keys and validators that count.")] = None,
@@ -317,7 +321,9 @@ def serve(
             checkpoint=lambda: _newest(checkpoint) if checkpoint else None,
             watcher=desk.take,
         )
-        serve_auditor(auditor, host, port, seconds=seconds, site=site, ready=lambda taken: _ready(host, taken))
+        serve_auditor(
+            auditor, host, port, seconds=seconds, poll=poll_seconds, site=site, ready=lambda taken: _ready(host, taken)
+        )
 
 
 def _is_own(host: str) -> bool:

@@ -35,15 +35,19 @@ def test_with_users_nobody_reads_before_logging_in(site: Reading) -> None:
     with site.client() as client:
         page = client.get("/findings?severity=high")
         part = client.get("/events/rows", headers={"hx-request": "true"})
-        answers = {client.get(address).status_code for address in ("/trails/use/0x12", EXPORT, "/uses", "/search?q=91")}
-        report = client.get("/v1/report")
+        answers = {
+            client.get(address).status_code
+            for address in ("/trails/use/0x12", EXPORT, "/uses", "/search?q=91", "/events/unchecked")
+        }
+        report, events = client.get("/v1/report"), client.get("/v1/events")
         health = client.get("/healthz").json()
 
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=%2Ffindings%3Fseverity%3Dhigh")
     assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login?next=%2Fevents%2Frows")
     assert answers == {303}
     assert (report.status_code, report.headers["www-authenticate"]) == (401, 'Basic realm="dataspace audit"')
-    assert health.keys() == {"ok", "block"}
+    assert events.status_code == 401
+    assert health.keys() == {"ok", "block", "indexed", "final", "behind", "asked_seconds_ago"}
 
 
 def test_viewer_reads_and_does_not_take_away(site: Reading) -> None:
