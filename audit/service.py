@@ -46,6 +46,8 @@ _LOG: Final = logging.getLogger("dataspace.audit")
 POLL_SECONDS: Final = 0.5
 _TURN_SECONDS: Final = 0.0005
 _MOST_EVENTS: Final = 1_000
+# A search of 20,000 Chinese characters is told on a page that it is too long; longer heads get a bare 400.
+_MAX_HEAD_BYTES: Final = 256 * 1024
 _PROBLEM: Final = "application/problem+json"
 # Error, last part of the problem's type, status; the first that fits.
 _PROBLEMS: Final[tuple[tuple[type[Exception], str, int], ...]] = (
@@ -134,7 +136,14 @@ def serve(
     with socket.create_server((host, port)) as listening:
         app = build_app(auditor, seconds=seconds, poll=poll, site=site)
         # Whom a proxy speaks for is the site's to decide; a Server header helps nobody.
-        config = uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            proxy_headers=False,
+            server_header=False,
+            http="h11",
+            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        )
         server = uvicorn.Server(config)
         # uvicorn raises the signal again when it is done; whoever called has things to close yet.
         kinds = (signal.SIGTERM, signal.SIGINT)
@@ -261,5 +270,7 @@ def _by_path(site: Site) -> Callable[[Request, Exception], Response]:
 def _problem(_: Request, error: Exception) -> JSONResponse:
     kind, status = next((kind, status) for known, kind, status in _PROBLEMS if isinstance(error, known))
     content = {"type": f"/problems/{kind}", "title": kind.replace("-", " "), "status": status, "detail": str(error)}
-    headers = {"www-authenticate": 'Basic realm="dataspace audit"'} if status == 401 else None
+    headers = {"www-authenticate": 'Basic realm="dataspace audit"'} if status == 401 else {}
+    if isinstance(error, ThrottledError):
+        headers["retry-after"] = str(error.seconds)
     return JSONResponse(content, status, headers, media_type=_PROBLEM)

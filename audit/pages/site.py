@@ -79,7 +79,9 @@ class Site:
             case LoginError() | ForbiddenError():
                 return self.page_of(request, 403)
             case ThrottledError():
-                return self.page_of(request, 429)
+                response = self.page_of(request, 429)
+                response.headers["retry-after"] = str(error.seconds)
+                return response
             case RequestError():
                 return self.page_of(request, 404)
             case _:

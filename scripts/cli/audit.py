@@ -15,7 +15,7 @@ import typer
 from audit.auditor import Auditor
 from audit.bundle import MAX_BYTES as MAX_BUNDLE_BYTES
 from audit.bundle import bundle as build_bundle
-from audit.checkpoints import build_checkpoint, read_checkpoint
+from audit.checkpoints import checkpoint_of, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
 from audit.errors import RequestError
 from audit.findings import Finding
@@ -136,6 +136,7 @@ def verify(
 ) -> None:
     """Check every rule. Exit status 1 when there are findings."""
     with told(), Home(home), closing(_index(home, database)) as index, httpx.Client() as client:
+        _check_counted(checkpoint, trust)
         report = verify_index(
             index,
             _documents(index.state(), documents, client, allow_private),
@@ -162,23 +163,30 @@ def checkpoint_command(
 ) -> None:
     """Sign the heads that this home's own index has; or add a signature to a checkpoint that says the same."""
     with told(), open_home(home, passphrase(passphrase_file)) as opened, closing(_index(home, database)) as index:
+        account, state = opened.keystore.account.address, index.state()
         existing = read_checkpoint(file.read_bytes()) if file.exists() else None
-        own = build_checkpoint(index)
+        own = checkpoint_of(state)
         if existing is not None and existing.checkpoint != own:
             raise RequestError(
                 f"{file} is of block {existing.checkpoint.block_number} and says other heads than this home's index "
                 f"at block {own.block_number}; bring both to the same block, or find out who is lied to"
             )
         signatures = existing.signatures if existing else ()
-        account = opened.keystore.account.address
         kept = tuple(one for one in signatures if one.account != account)
         signed = SignedCheckpoint(own, (*kept, sign_checkpoint(own, account, opened.keystore.signer)))
         write_whole(file, canonical.encode(signed.to_json()), mode=0o644)
+        if account not in state.participants:
+            note(
+                f"{account} was never admitted on this ledger: its signature counts only for whoever puts its key into "
+                "a trust file by hand 该账户从未在本账本准入：除非有人手工将其公钥写入信任文件，否则其签名无效",
+                "yellow",
+            )
         show(
             {
                 "checkpoint": str(file),
                 "block": own.block_number,
                 "signatures": [str(s.account) for s in signed.signatures],
+                "admitted": account in state.participants,
             },
             as_json,
         )
@@ -302,6 +310,7 @@ def serve(
 ) -> None:
     """Follow the chain and serve the regulator's pages, and health, report and trails as JSON, until interrupted."""
     with told(), Home(home), ExitStack() as stack:
+        _check_counted(checkpoint, trust)
         users = UsersFile(audit_users.users_path(home))
         if not users.read().by_name and (behind_proxy or not _is_own(host)):
             raise RequestError(
@@ -323,6 +332,15 @@ def serve(
         )
         serve_auditor(
             auditor, host, port, seconds=seconds, poll=poll_seconds, site=site, ready=lambda taken: _ready(host, taken)
+        )
+
+
+def _check_counted(checkpoint: Path | None, trust: Path | None) -> None:
+    """Raises RequestError for a checkpoint that nothing would count."""
+    if checkpoint is not None and trust is None:
+        raise RequestError(
+            f"the checkpoint {checkpoint} counts only under keys that you trust; give them with --trust too "
+            "('dataspace audit trust' drafts the file)"
         )
 
 

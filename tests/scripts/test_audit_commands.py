@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
+from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.main import build_app
 from tests.sim.dataspace import DataSpace, Offered
@@ -106,6 +111,7 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
                 found = httpx.get(f"{url}/healthz").json()
             report = httpx.get(f"{url}/v1/report").json()
             page = httpx.get(url, headers={"accept-language": "zh"}).text
+            long = [_long_search(url, language) for language in ("en", "zh")]
             assert "another process" in run("rebuild", status=2)["error"]
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -114,6 +120,9 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
 
     assert report["digest"] == whole["digest"]
     assert f"<code>{whole['digest']}</code>" in page
+    assert [status for status, _ in long] == [414, 414]
+    assert "The address is too long." in long[0][1]
+    assert "地址过长。" in long[1][1]
     assert run("rebuild") == whole
 
 
@@ -137,6 +146,40 @@ def test_auditor_loads_no_engine_of_a_node(offered: tuple[Path, Offered], run: R
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == "[]"
         assert "leaked" not in done.stderr
+
+
+def test_checkpoint_that_nothing_counts_is_refused_and_a_strangers_signature_told(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = offered
+    run("rebuild")
+    monkeypatch.setenv("DATASPACE_PASSPHRASE", "correct horse battery")
+    if not (home / "keystore.json").exists():
+        create_keystore(home / "keystore.json", "correct horse battery", secrets.token_bytes)
+    file = tmp_path / "checkpoint.json"
+
+    signed = run("checkpoint", "--out", file)
+    told = CliRunner().invoke(
+        build_app("audit"), ["audit", "checkpoint", "--out", str(file)], env={"DATASPACE_HOME": str(home)}
+    )
+
+    assert (signed["admitted"], len(signed["signatures"])) == (False, 1)
+    assert "never admitted" in told.stderr
+    assert "从未在本账本准入" in told.stderr
+    for words in (("verify", "--checkpoint", file), ("serve", "--port", "0", "--checkpoint", file)):
+        command = ["audit", *map(str, words)]
+        refused = CliRunner().invoke(build_app("audit"), command, env={"DATASPACE_HOME": str(home)})
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "--trust" in refused.stderr
+
+
+def _long_search(url: str, language: str) -> tuple[int, str]:
+    """A search for 20,000 characters: status and page. httpx makes no such address."""
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
+    with closing(connection):
+        connection.request("GET", "/search?q=" + quote("电" * 20_000), headers={"accept-language": language})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
 
 def test_users_come_and_go_and_the_last_one_stays(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:

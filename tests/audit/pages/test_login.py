@@ -112,6 +112,21 @@ def test_behind_a_proxy_cookies_are_secure_and_failures_are_the_clients(
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
+def test_head_is_answered_as_get_without_content(site: Reading) -> None:
+    site.add_user("li.na", Role.VIEWER)
+    with site.client() as client:
+        login, inside = client.head("/login"), client.head("/findings")
+        log_in(client, "li.na")
+        page, missing, sent = client.head("/findings"), client.head("/nothing"), client.request("DELETE", "/login")
+
+    assert (login.status_code, login.content) == (200, b"")
+    assert login.headers["content-type"].startswith("text/html")
+    assert "content-security-policy" in login.headers
+    assert (inside.status_code, inside.headers["location"]) == (303, "/login?next=%2Ffindings")
+    assert (page.status_code, page.content) == (200, b"")
+    assert (missing.status_code, sent.status_code) == (404, 405)
+
+
 def test_wrong_name_and_wrong_password_get_the_same_answer(site: Reading) -> None:
     site.add_user("li.na", Role.VIEWER)
     with site.client() as client:
@@ -134,6 +149,7 @@ def test_too_many_failures_are_not_looked_at_for_a_while(site: Reading) -> None:
     assert refused.status_code == 429
     assert 0 < int(refused.headers["retry-after"]) <= 300
     assert api.status_code == 429
+    assert 0 < int(api.headers["retry-after"]) <= 300
     assert later.status_code == 303
 
 
