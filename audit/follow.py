@@ -62,11 +62,15 @@ class Follower:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         between: Callable[[], None] = lambda: None,
+        is_part: bool = False,
     ) -> None:
         """Binds the index to the ledger; StoreError when it is of another one.
 
         `between` is called after each range: what it raises ends the run, and the index is whole up to there.
+        `is_part`: of an index in parts (`audit.parts`): no proofs are asked for, and a node that has no state of the
+        last block any more may leave its heads out.
         """
+        self._is_part = is_part
         self._between = between
         self.final: int | None = None
         """The last block that the chain called final when it was asked."""
@@ -175,7 +179,7 @@ class Follower:
 
     @property
     def _owes(self) -> bool:
-        return not self._index.claimed or (self._index.proof is None and not self._proves_quickly)
+        return not self._index.claimed or (self._index.proof is None and not self._is_part)
 
     def _answer(self, first: int, last: int) -> Answer:
         """What the chain has of blocks first..last; in a worker."""
@@ -201,11 +205,19 @@ class Follower:
         A node that is slow to prove heads is not asked for proofs at the tip: they wait for the next `catch_up`.
         """
         proof = None
-        if not at_tip or self._proves_quickly:
+        if not self._is_part and (not at_tip or self._proves_quickly):
             begin = self._monotonic()
             proof = self._proof(block)
             self._proves_quickly = self._monotonic() - begin <= _PROOF_SECONDS
-        self._index.append((), Tip(block.number, block.hash, block.timestamp), self._claim(block), proof)
+        self._index.append((), Tip(block.number, block.hash, block.timestamp), self._heads(block), proof)
+
+    def _heads(self, block: Block) -> Claim | None:
+        try:
+            return self._claim(block)
+        except ChainRefusedError:
+            if not self._is_part:
+                raise
+            return None
 
     def _claim(self, block: Block) -> Claim:
         """The heads that the endpoint's state has at a block."""

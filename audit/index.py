@@ -58,6 +58,7 @@ class Index:
             self._tip = tip_from_json(_value(facts["tip"])) if "tip" in facts else None
             self._claim = claim_from_json(_value(facts["claim"])) if "claim" in facts else None
             self._proof = self._read_proof(facts.get("proof", "null"))
+            self._before = tip_from_json(_value(facts["before"])) if "before" in facts else None
         except (KeyError, FormatError, ChainIntegrityError) as exc:
             raise StoreError("the index is damaged: its facts do not read; rebuild it") from exc
 
@@ -96,6 +97,16 @@ class Index:
         return self._tip
 
     @property
+    def before(self) -> Tip | None:
+        """The block that a part (`audit.parts`) begins after; None for what begins at block 0."""
+        return self._before
+
+    @property
+    def claim(self) -> Claim | None:
+        """The heads that the endpoint gave last."""
+        return self._claim
+
+    @property
     def claimed(self) -> bool:
         """Whether the endpoint gave the heads at the tip."""
         return self._tip is not None and self._claim is not None and self._claim.block == self._tip.number
@@ -109,11 +120,19 @@ class Index:
         value = _value(text)
         return None if value is None else heads_proof_from_json(value, self.identity.contracts)
 
-    def begin(self, identity: Identity) -> None:
-        """Binds an empty index to a ledger; StoreError when it is of another one."""
+    def begin(self, identity: Identity, before: Tip | None = None) -> None:
+        """Binds an empty index to a ledger, a part of one with the block `before` it.
+
+        Raises StoreError when it is of another ledger, or a part that begins elsewhere.
+        """
         if self._identity is None:
-            self._store.append((), {"schema": _SCHEMA, "identity": _text(identity_json(identity))})
-            self._identity = identity
+            facts = {"schema": _SCHEMA, "identity": _text(identity_json(identity))}
+            if before is not None:
+                facts |= dict.fromkeys(("before", "tip"), _text(tip_json(before)))
+            self._store.append((), facts)
+            self._identity, self._before, self._tip = identity, before, before
+        elif before is not None and before != self._before:
+            raise StoreError(f"the part does not begin after block {before.number} (0x{before.hash.hex()})")
         elif identity_json(self._identity) != identity_json(identity):
             raise StoreError("the index is of another ledger (chain, Directory or contracts differ)")
 
@@ -131,6 +150,19 @@ class Index:
         self._tip = tip
         self._claim = claim or self._claim
         self._proof = proof
+
+    def add(self, rows: Sequence[LogRow]) -> None:
+        """Adds events whose tip comes later: only for an index that nobody reads before it takes its place."""
+        self._store.append(rows, {})
+
+    def count(self) -> int:
+        """Number of events."""
+        return self._store.count(self._end(None))
+
+    def raw(self) -> Iterator[LogRow]:
+        """All rows in chain order, as they stand; nothing is checked."""
+        with closing(self._store.logs(self._end(None))) as rows:
+            yield from rows
 
     def rows(self, after: int, most: int) -> tuple[LogRow, ...]:
         """The first rows of the blocks after one, as they stand; nothing is checked."""
@@ -157,9 +189,11 @@ class Index:
                 yield Entry(row.contract, event, row.time)
 
     def state(self, *claims: Claim) -> State:
-        """The state at the tip, with the endpoint's claim and these."""
+        """The state at the tip, with the endpoint's claim and these. Raises StoreError for a part of an index."""
         if self._tip is None:
             raise StoreError("the index is empty; rebuild it from a chain first")
+        if self._before is not None:
+            raise StoreError("this is a part of an index only; put all parts together with 'dataspace audit join'")
         own = (self._claim,) if self._claim is not None and self._claim.block == self._tip.number else ()
         return fold(self.entries(), self.identity, self._tip, (*own, *claims))
 

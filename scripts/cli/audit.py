@@ -26,6 +26,7 @@ from audit.pages.desk import Desk
 from audit.pages.readers import Readers
 from audit.pages.site import Site
 from audit.pages.users import UsersFile
+from audit.parts import build_part, join
 from audit.picture import State
 from audit.service import POLL_SECONDS
 from audit.service import serve as serve_auditor
@@ -52,6 +53,7 @@ app.command()(reexecute)
 app.add_typer(audit_users.app, name="user")
 
 DEFAULT_HOME = Path(".dataspace")
+PART_FILE = "part.db"
 TRAIL_COLUMNS = ("time (UTC)", "block", "who", "what", "transaction")
 DatabaseOption = Annotated[
     str,
@@ -106,6 +108,49 @@ def rebuild(
             },
             as_json,
         )
+
+
+@app.command()
+def part(
+    folder: Annotated[Path, typer.Argument(help="Folder of this part; made when missing, gone on with when there.")],
+    from_block: Annotated[int, typer.Option(min=0, help="First block.")],
+    block: Annotated[int, typer.Option(min=0, help="Last block; final on the chain.")],
+    chain_url: ChainUrlOption = None,
+    workers: WorkersOption = 2,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Index one range of blocks, beside others that do other ranges; 'audit join' puts them together."""
+    with told(), Home(folder), _ledger(home, chain_url) as ledger, progress("blocks") as advance:
+        collect_seldom()
+        tip = build_part(
+            ledger,
+            folder / PART_FILE,
+            from_block,
+            block,
+            workers=workers,
+            progress=lambda step: advance(step.block, step.final),
+        )
+        show({"part": str(folder), "from_block": from_block, "block": tip.number, "hash": str(tip.hash)}, as_json)
+
+
+@app.command("join")
+def join_command(
+    parts: Annotated[list[Path], typer.Argument(help="Folders of all parts, in any order.")],
+    database: DatabaseOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Put parts together in place of this home's index; refused where they don't meet, or heads differ at a seam."""
+    with told(), Home(home), ExitStack() as stack:
+        for folder in parts:
+            if not folder.is_dir():
+                raise RequestError(f"there is no part at {folder}; build it with 'dataspace audit part' first")
+            stack.enter_context(Home(folder))
+        advance = stack.enter_context(progress("events"))
+        collect_seldom()
+        events, tip = join([folder / PART_FILE for folder in parts], _where(home, database), progress=advance)
+        show({"events": events, "block": tip.number, "parts": len(parts)}, as_json)
 
 
 @app.command()

@@ -182,6 +182,24 @@ def _long_search(url: str, language: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
 
 
+def test_parts_are_joined_into_the_index_of_a_rebuild(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
+    home, _ = offered
+    whole = run("rebuild", "--afresh")
+    first, second, middle = tmp_path / "first", tmp_path / "second", whole["block"] // 2
+    run("part", second, "--from-block", middle + 1, "--block", whole["block"])
+    assert run("part", first, "--from-block", 0, "--block", middle)["block"] == middle
+
+    assert "block 0" in run("join", second, status=2)["error"]
+    assert "no part at" in run("join", first, tmp_path / "third", status=2)["error"]
+    assert not (tmp_path / "third").exists()
+    (home / "audit.db").unlink()
+    joined = run("join", second, first)
+    again = run("rebuild")
+
+    assert joined == {"events": whole["events"], "block": whole["block"], "parts": 2}
+    assert again == whole
+
+
 def test_users_come_and_go_and_the_last_one_stays(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
     home, _ = offered
     password = tmp_path / "password"
