@@ -79,6 +79,7 @@ class Follower:
         self._ranges = Ranges(self._answer, _size, Pace(most=range_blocks), workers, monotonic=monotonic, sleep=sleep)
         self._monotonic = monotonic
         self._proves_quickly = True
+        self._owes_proof = False
         self._reader = RowReader({address: name for name, address in ledger.addresses.items()})
         self._local: Local | None = None
         index.begin(Identity(ledger.domain, ledger.pin.genesis_hash, MappingProxyType(dict(ledger.addresses))))
@@ -131,6 +132,8 @@ class Follower:
         local, settled = finalize(local, final.number)
         if settled:
             self._append_final(settled)
+        elif self._owes_proof:
+            self._settle(chain.block(local.final.number), at_tip=True)
         self._local = local
         return (*happened, *settled)
 
@@ -207,7 +210,7 @@ class Follower:
         proof = None
         if not self._is_part and (not at_tip or self._proves_quickly):
             begin = self._monotonic()
-            proof = self._proof(block)
+            proof = self._tip_proof(block) if at_tip else self._proof(block)
             self._proves_quickly = self._monotonic() - begin <= _PROOF_SECONDS
         self._index.append((), Tip(block.number, block.hash, block.timestamp), self._heads(block), proof)
 
@@ -231,6 +234,17 @@ class Follower:
             "OperationLog": ledger.operation_log.head(at=at),
         }
         return Claim("endpoint", block.number, block.hash, MappingProxyType(heads))
+
+    def _tip_proof(self, block: Block) -> HeadsProof | None:
+        """As `_proof`. A node that made a block meanwhile may have proven that one's state: it is asked again later."""
+        self._owes_proof = False
+        try:
+            return self._proof(block)
+        except ChainIntegrityError:
+            if self._ledger.chain.head().number <= block.number:
+                raise
+            self._owes_proof = True
+            return None
 
     def _proof(self, block: Block) -> HeadsProof | None:
         try:

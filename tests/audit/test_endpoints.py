@@ -247,6 +247,36 @@ def test_endpoint_of_another_chain_beside_a_dead_one_are_both_named(node: Node) 
         open_ledger(settings, AgreeingChain([RpcChain(node.url), dead]), None)
 
 
+def test_proof_that_a_new_block_overtook_is_asked_for_again(node: Node, liar: LyingEndpoint) -> None:
+    index = Index.open(None)
+    follower = Follower(node.ledger(RpcChain(liar.url)), index, sleep=quiet)
+    follower.step()
+    assert index.proof is not None
+    overtakes = True
+
+    def lie(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getProof":
+            return result
+        if overtakes:
+            ask_anvil(node.url, "evm_mine")
+        return {**result, "accountProof": result["accountProof"][1:]}
+
+    liar.lie = lie
+    ask_anvil(node.url, "evm_mine")
+    follower.step()
+    assert index.tip is not None
+    assert index.proof is None
+    overtakes = False
+    with pytest.raises(ChainIntegrityError, match="proof"):
+        follower.step()
+    liar.lie = lambda method, params, result: result
+    follower.step()
+
+    assert index.proof.header.number == index.tip.number
+    assert index.claimed
+    assert follower.step() == ()
+
+
 def _break(liar: LyingEndpoint, fault: str) -> None:
     liar.stall = 1.5 if fault == "stall" else 0.0
     liar.status = 503 if fault == "status" else 200
