@@ -182,7 +182,7 @@ class Follower:
 
     @property
     def _owes(self) -> bool:
-        return not self._index.claimed or (self._index.proof is None and not self._is_part)
+        return not self._index.claimed or (self._index.proof is None and not self._proves_quickly)
 
     def _answer(self, first: int, last: int) -> Answer:
         """What the chain has of blocks first..last; in a worker."""

@@ -92,7 +92,8 @@ def join(
                     done += len(kept)
                     progress(done, total)
                     kept = []
-            whole.append(kept, tip, index.claim if index.claimed else None)
+            # without a claim: the follower that goes on from here asks for the newest heads, and their proofs
+            whole.append(kept, tip)
             done += len(kept)
             progress(done, total)
         tip = _tip(whole)
