@@ -25,6 +25,7 @@ from audit.errors import BundleError, RequestError
 from audit.findings import Subject
 from audit.index import Index
 from audit.ledger_state import fold
+from audit.missing import Missing, missing_of
 from audit.notation import identity_from_json, identity_json, log_from_json, log_json, tip_from_json, tip_json
 from audit.papers import Papers, Patience
 from audit.proof import ChainProof, HeadsProof, proof_from_json, proof_json, prove_blocks, prove_heads
@@ -44,7 +45,7 @@ from contracts.errors import ChainIntegrityError
 from contracts.events import SequencedEvent
 from contracts.ledger import Ledger
 
-__all__ = ["KIND", "MAX_BYTES", "Contents", "bundle", "documents_of", "read_bundle"]
+__all__ = ["KIND", "MAX_BYTES", "Bundle", "Contents", "bundle", "documents_of", "read_bundle"]
 
 KIND: Final = "dataspace/bundle"
 _VERSION: Final = 1
@@ -80,6 +81,14 @@ class Contents:
     proof: ChainProof | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle as its file holds it, and what could not be put into it."""
+
+    content: bytes
+    missing: Missing
+
+
 def bundle(
     index: Index,
     about: Subject,
@@ -89,7 +98,7 @@ def bundle(
     patience: Patience | None = None,
     ledger: Ledger | None = None,
     validators: Validators | None = None,
-) -> bytes:
+) -> Bundle:
     """The bundle of a subject (asset, request, grant, use, device, participant).
 
     With a checkpoint, up to its block; else up to the index's tip. The chain's proofs come from `ledger`: of the heads
@@ -129,7 +138,7 @@ def bundle(
     data = canonical.encode({**content, "digest": str(_digest(content))})
     if len(data) > MAX_BYTES:
         raise RequestError(f"the bundle would have {len(data)} bytes, where a check takes at most {MAX_BYTES}")
-    return data
+    return Bundle(data, missing_of(papers, state.participants))
 
 
 def _content(contents: Contents) -> dict[str, Json]:

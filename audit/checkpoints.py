@@ -17,7 +17,7 @@ from capsule import canonical
 from capsule.checkpoint import Checkpoint, Head, SignedCheckpoint
 from capsule.errors import FormatError
 
-__all__ = ["build_checkpoint", "checkpoint_of", "read_checkpoint"]
+__all__ = ["build_checkpoint", "check_record", "checkpoint_of", "read_checkpoint"]
 
 
 def build_checkpoint(index: Index) -> Checkpoint:
@@ -31,10 +31,7 @@ def build_checkpoint(index: Index) -> Checkpoint:
 
 def checkpoint_of(state: State) -> Checkpoint:
     """As `build_checkpoint`, of a state."""
-    nothing = Papers(state, MemoryDocuments({}))
-    broken = [finding for rule in (seq_gap, heads_mismatch) for finding in rule(state, nothing)]
-    if broken:
-        raise RequestError(f"the record can't be signed: {broken[0].message_en}")
+    check_record(state)
     return Checkpoint(
         chain_id=state.identity.domain.chain_id,
         directory=state.identity.domain.directory,
@@ -46,6 +43,15 @@ def checkpoint_of(state: State) -> Checkpoint:
             "places": {name: str(running.now.places) for name, running in state.running.items()},
         },
     )
+
+
+def check_record(state: State) -> State:
+    """The same state, where it has no gaps and re-hashes to the heads that endpoints gave; else RequestError."""
+    nothing = Papers(state, MemoryDocuments({}))
+    broken = [finding for rule in (seq_gap, heads_mismatch) for finding in rule(state, nothing)]
+    if broken:
+        raise RequestError(f"nobody should rely on this record: {broken[0].message_en}")
+    return state
 
 
 def read_checkpoint(data: bytes) -> SignedCheckpoint:

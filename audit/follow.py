@@ -61,13 +61,25 @@ class Follower:
         workers: int = _WORKERS,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        between: Callable[[], None] = lambda: None,
+        is_part: bool = False,
     ) -> None:
-        """Binds the index to the ledger; StoreError when it is of another one."""
+        """Binds the index to the ledger; StoreError when it is of another one.
+
+        `between` is called after each range: what it raises ends the run, and the index is whole up to there.
+        `is_part`: of an index in parts (`audit.parts`): no proofs are asked for, and a node that has no state of the
+        last block any more may leave its heads out.
+        """
+        self._is_part = is_part
+        self._between = between
+        self.final: int | None = None
+        """The last block that the chain called final when it was asked."""
         self._ledger = ledger
         self._index = index
         self._ranges = Ranges(self._answer, _size, Pace(most=range_blocks), workers, monotonic=monotonic, sleep=sleep)
         self._monotonic = monotonic
         self._proves_quickly = True
+        self._owes_proof = False
         self._reader = RowReader({address: name for name, address in ledger.addresses.items()})
         self._local: Local | None = None
         index.begin(Identity(ledger.domain, ledger.pin.genesis_hash, MappingProxyType(dict(ledger.addresses))))
@@ -80,7 +92,7 @@ class Follower:
         `last_block` that is not final, FinalityError when the last indexed block is not part of the chain any more,
         ChainIntegrityError for answers that contradict each other.
         """
-        final = self._ledger.final_block()
+        final = self._final_block()
         if last_block is not None and last_block > final.number:
             raise RequestError(
                 f"block {last_block} is not final yet, the last one is {final.number}; wait, or name that"
@@ -95,6 +107,7 @@ class Follower:
             if answer.last == final.number:
                 self._settle(final)
             yield Progress(answer.last, final.number, added)
+            self._between()
         # A follower that died between events and their heads, or left the proof for later, still owes them.
         tip = self._index.tip
         if tip is not None and tip.number == final.number and self._owes:
@@ -114,13 +127,20 @@ class Follower:
                 raise ChainIntegrityError("the chain has no final block")
             self._local = Local(_link(chain.block(tip.number)))
         # The final block before the head: what was final then stands under any head that is asked for later.
-        final = self._ledger.final_block()
+        final = self._final_block()
         local, happened = self._advanced(self._local, _link(chain.head()))
         local, settled = finalize(local, final.number)
         if settled:
             self._append_final(settled)
+        elif self._owes_proof:
+            self._settle(chain.block(local.final.number), at_tip=True)
         self._local = local
         return (*happened, *settled)
+
+    def _final_block(self) -> Block:
+        block = self._ledger.final_block()
+        self.final = block.number
+        return block
 
     def _advanced(self, local: Local, head: Link) -> tuple[Local, tuple[FollowEvent, ...]]:
         local, happened, gap = advance(local, head)
@@ -149,6 +169,7 @@ class Follower:
         first = settled[0].block.number if self._index.tip is None else self._index.tip.number + 1
         for answer in self._ranges.over(first, last.number):
             self._append(answer, block)
+            self._between()
         self._settle(block, at_tip=True)
 
     def _check_tip(self, final: Block) -> None:
@@ -187,11 +208,19 @@ class Follower:
         A node that is slow to prove heads is not asked for proofs at the tip: they wait for the next `catch_up`.
         """
         proof = None
-        if not at_tip or self._proves_quickly:
+        if not self._is_part and (not at_tip or self._proves_quickly):
             begin = self._monotonic()
-            proof = self._proof(block)
+            proof = self._tip_proof(block) if at_tip else self._proof(block)
             self._proves_quickly = self._monotonic() - begin <= _PROOF_SECONDS
-        self._index.append((), Tip(block.number, block.hash, block.timestamp), self._claim(block), proof)
+        self._index.append((), Tip(block.number, block.hash, block.timestamp), self._heads(block), proof)
+
+    def _heads(self, block: Block) -> Claim | None:
+        try:
+            return self._claim(block)
+        except ChainRefusedError:
+            if not self._is_part:
+                raise
+            return None
 
     def _claim(self, block: Block) -> Claim:
         """The heads that the endpoint's state has at a block."""
@@ -205,6 +234,17 @@ class Follower:
             "OperationLog": ledger.operation_log.head(at=at),
         }
         return Claim("endpoint", block.number, block.hash, MappingProxyType(heads))
+
+    def _tip_proof(self, block: Block) -> HeadsProof | None:
+        """As `_proof`. A node that made a block meanwhile may have proven that one's state: it is asked again later."""
+        self._owes_proof = False
+        try:
+            return self._proof(block)
+        except ChainIntegrityError:
+            if self._ledger.chain.head().number <= block.number:
+                raise
+            self._owes_proof = True
+            return None
 
     def _proof(self, block: Block) -> HeadsProof | None:
         try:

@@ -45,10 +45,11 @@ class Summary:
 
 
 class Index:
-    """One index. Not for several threads at once."""
+    """One index. Not for several threads at once, but for what `frozen` gives."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, frozen: bool = False) -> None:
         self._store = store
+        self._frozen = frozen
         facts = store.facts()
         if facts and facts.get("schema") != _SCHEMA:
             raise StoreError(f"the index has schema {facts.get('schema')}, not {_SCHEMA}; rebuild it")
@@ -57,6 +58,7 @@ class Index:
             self._tip = tip_from_json(_value(facts["tip"])) if "tip" in facts else None
             self._claim = claim_from_json(_value(facts["claim"])) if "claim" in facts else None
             self._proof = self._read_proof(facts.get("proof", "null"))
+            self._before = tip_from_json(_value(facts["before"])) if "before" in facts else None
         except (KeyError, FormatError, ChainIntegrityError) as exc:
             raise StoreError("the index is damaged: its facts do not read; rebuild it") from exc
 
@@ -70,6 +72,13 @@ class Index:
 
     def close(self) -> None:
         self._store.close()
+
+    def frozen(self) -> Index:
+        """What is indexed now, for reading: what is added later is not in it.
+
+        For another thread too, where the index stands in a file or a database. This one closes both.
+        """
+        return Index(self._store, frozen=True)
 
     def take_place(self) -> None:
         """Takes the place of the index that this one was opened beside, and closes it."""
@@ -88,6 +97,16 @@ class Index:
         return self._tip
 
     @property
+    def before(self) -> Tip | None:
+        """The block that a part (`audit.parts`) begins after; None for what begins at block 0."""
+        return self._before
+
+    @property
+    def claim(self) -> Claim | None:
+        """The heads that the endpoint gave last."""
+        return self._claim
+
+    @property
     def claimed(self) -> bool:
         """Whether the endpoint gave the heads at the tip."""
         return self._tip is not None and self._claim is not None and self._claim.block == self._tip.number
@@ -101,11 +120,19 @@ class Index:
         value = _value(text)
         return None if value is None else heads_proof_from_json(value, self.identity.contracts)
 
-    def begin(self, identity: Identity) -> None:
-        """Binds an empty index to a ledger; StoreError when it is of another one."""
+    def begin(self, identity: Identity, before: Tip | None = None) -> None:
+        """Binds an empty index to a ledger, a part of one with the block `before` it.
+
+        Raises StoreError when it is of another ledger, or a part that begins elsewhere.
+        """
         if self._identity is None:
-            self._store.append((), {"schema": _SCHEMA, "identity": _text(identity_json(identity))})
-            self._identity = identity
+            facts = {"schema": _SCHEMA, "identity": _text(identity_json(identity))}
+            if before is not None:
+                facts |= dict.fromkeys(("before", "tip"), _text(tip_json(before)))
+            self._store.append((), facts)
+            self._identity, self._before, self._tip = identity, before, before
+        elif before is not None and before != self._before:
+            raise StoreError(f"the part does not begin after block {before.number} (0x{before.hash.hex()})")
         elif identity_json(self._identity) != identity_json(identity):
             raise StoreError("the index is of another ledger (chain, Directory or contracts differ)")
 
@@ -124,12 +151,33 @@ class Index:
         self._claim = claim or self._claim
         self._proof = proof
 
-    def entries(self, last_block: int | None = None) -> Iterator[Entry]:
-        """Events in chain order, read again from the raw logs. Raises StoreError for a row that does not read."""
+    def add(self, rows: Sequence[LogRow]) -> None:
+        """Adds events whose tip comes later: only for an index that nobody reads before it takes its place."""
+        self._store.append(rows, {})
+
+    def count(self) -> int:
+        """Number of events."""
+        return self._store.count(self._end(None))
+
+    def raw(self) -> Iterator[LogRow]:
+        """All rows in chain order, as they stand; nothing is checked."""
+        with closing(self._store.logs(self._end(None))) as rows:
+            yield from rows
+
+    def rows(self, after: int, most: int) -> tuple[LogRow, ...]:
+        """The first rows of the blocks after one, as they stand; nothing is checked."""
+        with closing(self._store.logs(self._end(None), after=after, most=most)) as rows:
+            return tuple(rows)
+
+    def entries(self, last_block: int | None = None, *, after: int | None = None) -> Iterator[Entry]:
+        """Events in chain order, up to a block and those after one, read again from the raw logs.
+
+        Raises StoreError for a row that does not read.
+        """
         addresses = self.identity.contracts
         contracts = {address: name for name, address in addresses.items()}
         decoder, reader = EventDecoder(contracts), RowReader(contracts)
-        with closing(self._store.logs(last_block)) as rows:
+        with closing(self._store.logs(self._end(last_block), after=after)) as rows:
             for row in rows:
                 try:
                     log = _log(row, addresses[row.contract])
@@ -141,9 +189,11 @@ class Index:
                 yield Entry(row.contract, event, row.time)
 
     def state(self, *claims: Claim) -> State:
-        """The state at the tip, with the endpoint's claim and these."""
+        """The state at the tip, with the endpoint's claim and these. Raises StoreError for a part of an index."""
         if self._tip is None:
             raise StoreError("the index is empty; rebuild it from a chain first")
+        if self._before is not None:
+            raise StoreError("this is a part of an index only; put all parts together with 'dataspace audit join'")
         own = (self._claim,) if self._claim is not None and self._claim.block == self._tip.number else ()
         return fold(self.entries(), self.identity, self._tip, (*own, *claims))
 
@@ -151,7 +201,7 @@ class Index:
         """SHA-256 over identity and rows up to a block, each field with its length before it."""
         running = hashlib.sha256(b"dataspace/audit-index/1\x00")
         running.update(canonical.encode(identity_json(self.identity)))
-        for row in self._store.logs(last_block):
+        for row in self._store.logs(self._end(last_block)):
             fields = (
                 row.contract.encode(),
                 row.event.encode(),
@@ -173,7 +223,14 @@ class Index:
         """Counts and digest at the tip."""
         if self._tip is None:
             raise StoreError("the index is empty; rebuild it from a chain first")
-        return Summary(self._store.count(), self._tip, self.digest())
+        return Summary(self._store.count(self._end(None)), self._tip, self.digest())
+
+    def _end(self, last_block: int | None) -> int | None:
+        """The last block to read: others may add to what this one saw."""
+        if not self._frozen:
+            return last_block
+        end = -1 if self._tip is None else self._tip.number
+        return end if last_block is None else min(end, last_block)
 
 
 def _number(value: int) -> bytes:

@@ -99,6 +99,7 @@ class Papers:
         self.patience = patience or Patience()
         self._state = state
         self._documents = documents
+        self._asked: dict[tuple[str, Bytes32], Reference] = {}
         self._contents: dict[tuple[str, Bytes32], bytes | None] = {}
         self._read: dict[tuple[str, Bytes32, object], object] = {}
         self._excerpts: dict[tuple[str, Bytes32], bytes] = {}
@@ -111,9 +112,14 @@ class Papers:
         return MappingProxyType({**self._excerpts, **contents})
 
     @property
-    def absent(self) -> int:
-        """How many documents that were asked for nobody served."""
-        return sum(1 for (kind, _), content in self._contents.items() if content is None and kind not in _NOT_OWED)
+    def absent(self) -> tuple[Reference, ...]:
+        """What was asked for, must be had by somebody, and was not served, or was something else."""
+        served = self.served
+        return tuple(
+            reference
+            for name, reference in self._asked.items()
+            if name not in served and reference.kind not in _NOT_OWED
+        )
 
     def policy(self, version: Version) -> Policy | Absent | Odd:
         def read(data: bytes) -> Policy:
@@ -318,6 +324,7 @@ class Papers:
             data = self._documents.fetch(reference)
         else:
             if name not in self._contents:
+                self._asked[name] = reference
                 self._contents[name] = self._documents.fetch(reference)
             data = self._contents[name]
         if data is None:

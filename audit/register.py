@@ -137,6 +137,11 @@ class Register:
         except SQLAlchemyError as exc:
             raise StoreError(f"the pages' register can't be made at {path}: {exc}") from exc
 
+    @property
+    def block(self) -> int:
+        """The last block taken over; -1 before the first look."""
+        return self._block
+
     def close(self) -> None:
         self.engine.dispose()
 

@@ -166,12 +166,18 @@ class Store:
                 values = [tuple(chain.from_iterable(some[at : at + size])) for at in range(0, len(some), size)]
                 connection.exec_driver_sql(_insertion(size), values)
 
-    def logs(self, last_block: int | None = None) -> Generator[LogRow, None, None]:
-        """Rows in chain order, up to a block."""
+    def logs(
+        self, last_block: int | None = None, *, after: int | None = None, most: int | None = None
+    ) -> Generator[LogRow, None, None]:
+        """Rows in chain order, up to a block, those of the blocks `after` one, and `most` so many."""
         table = _table(LogTable)
         query = table.select().order_by(table.c.block_number, table.c.log_index)
         if last_block is not None:
             query = query.where(table.c.block_number <= last_block)
+        if after is not None:
+            query = query.where(table.c.block_number > after)
+        if most is not None:
+            query = query.limit(most)
         try:
             with (
                 Session(self._engine) as session,
@@ -182,11 +188,14 @@ class Store:
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be read: {exc}") from exc
 
-    def count(self) -> int:
-        """Number of logs."""
+    def count(self, last_block: int | None = None) -> int:
+        """Number of logs, up to a block."""
+        query = select(func.count()).select_from(LogTable)
+        if last_block is not None:
+            query = query.where(col(LogTable.block_number) <= last_block)
         try:
             with Session(self._engine) as session:
-                return session.exec(select(func.count()).select_from(LogTable)).one()
+                return session.exec(query).one()
         except SQLAlchemyError as exc:
             raise StoreError(f"the index can't be read: {exc}") from exc
 

@@ -278,8 +278,8 @@ class _Checking:
         self._note(
             "the documents",
             not strange,
-            f"{en}; {papers.absent} named ones are not in the bundle",
-            f"{zh};另有{papers.absent}份被引用的文书不在证据包内",
+            f"{en}; {len(papers.absent)} named ones are not in the bundle",
+            f"{zh};另有{len(papers.absent)}份被引用的文书不在证据包内",
         )
 
     def _trail(self, papers: Papers) -> Trail | None:

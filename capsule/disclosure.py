@@ -17,10 +17,12 @@ from capsule.ids import Digest
 from capsule.order import Order
 from capsule.receipt import SALT_SIZE, Receipt, output_digest
 
-__all__ = ["KIND", "RESULT", "Disclosure", "result_salt", "verify_disclosure"]
+__all__ = ["KIND", "PURPOSE", "RESULT", "Disclosure", "result_salt", "verify_disclosure"]
 
 KIND: Final = "dataspace/disclosure"
 RESULT: Final = "dataspace/result"
+PURPOSE: Final = "re-execution"
+"""What a policy names so that a regulator may repeat uses, unless both agree on another."""
 MAX_RESULT: Final = 64 * 1024 * 1024
 
 

@@ -23,6 +23,7 @@ from contracts.errors import (
     ChainUnreachableError,
     LedgerError,
     NonceConflictError,
+    PinMismatchError,
     RevertedError,
 )
 from contracts.headers import Header
@@ -51,6 +52,26 @@ class AgreeingChain:
 
     def __repr__(self) -> str:
         return f"AgreeingChain({', '.join(map(repr, self._chains))})"
+
+    def check_chain(self, chain_id: int, genesis: Digest) -> None:
+        """Asks each endpoint alone which chain it is of, after an answer that all together did not give.
+
+        Raises PinMismatchError that names each of another chain, and beside them each that does not answer.
+        """
+        strangers: list[str] = []
+        silent: list[str] = []
+        for chain in self._chains:
+            try:
+                found = chain.chain_id(), chain.block(0).hash
+            except LedgerError as error:
+                silent.append(str(error))
+                continue
+            if found != (chain_id, genesis):
+                strangers.append(
+                    f"{chain!r} is of another chain than the pinned one: chain {found[0]}, block 0 {found[1]}"
+                )
+        if strangers:
+            raise PinMismatchError("; ".join((*strangers, *silent)) + "; correct the URLs")
 
     # Blocks and receipts
 

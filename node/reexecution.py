@@ -32,10 +32,8 @@ from node.runtime.determinism import check_deterministic
 from node.runtime.sql import check, table_names
 from node.store import RunRow
 
-__all__ = ["PURPOSE", "Attempt", "Reexecution", "Repeated"]
+__all__ = ["Attempt", "Reexecution", "Repeated"]
 
-PURPOSE = "re-execution"
-"""What a policy names so that a regulator may repeat uses, unless both agree on another."""
 WHAT = "the re-execution"
 
 

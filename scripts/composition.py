@@ -1,38 +1,32 @@
-"""Where the parts are put together: home, keys, chain, ledger, node. Nothing else builds them."""
+"""Where the parts are put together: home, keys, chain, ledger. Nothing else builds them.
+
+The node is added by `scripts.nodes`.
+"""
 
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
-from capsule.attestation import SoftwareAttester, SoftwareVerifier
 from capsule.errors import FormatError
 from contracts.account import Account
 from contracts.agreeing import AgreeingChain
 from contracts.chain import Chain
+from contracts.errors import LedgerError
 from contracts.ledger import Ledger, Pin
-from node.context import Context
 from node.errors import KeystoreError, SettingsError
 from node.home import Home, write_whole
 from node.keystore import Keystore, open_keystore
-from node.organisation import Node
-from node.peers import HttpPeers
 from node.settings import Settings
-from node.store import Store
-from node.view import LedgerView
 
 __all__ = [
     "Api",
     "Opened",
-    "build_node",
     "ledger_at",
-    "node_at",
     "now",
     "open_chain",
     "open_home",
@@ -102,7 +96,12 @@ def open_ledger(settings: Settings, chain: Chain, account: Account | None) -> Le
     if settings.directory is None or settings.genesis_hash is None:
         raise SettingsError("this home is bound to no ledger yet; run 'dataspace org join' with the operator's pin")
     pin = Pin(settings.chain_id, settings.genesis_hash, settings.directory)
-    return Ledger.connect(chain, settings.directory, account, pin)
+    try:
+        return Ledger.connect(chain, settings.directory, account, pin)
+    except LedgerError:
+        if isinstance(chain, AgreeingChain):
+            chain.check_chain(pin.chain_id, pin.genesis_hash)
+        raise
 
 
 @contextmanager
@@ -110,38 +109,6 @@ def ledger_at(path: Path, passphrase: str) -> Iterator[Ledger]:
     """The ledger of a home, sending with its account; the home is locked meanwhile."""
     with open_home(path, passphrase) as opened, open_chain(opened.settings, path) as chain:
         yield open_ledger(opened.settings, chain, opened.keystore.account)
-
-
-def build_node(opened: Opened, ledger: Ledger, client: httpx.Client, clock: Callable[[], int] = now) -> Node:
-    """A node on an open home. `client` reaches the other organisations; `clock` gives Unix seconds."""
-    store = Store(opened.home.database_file, opened.keystore.vault, secrets.token_bytes)
-    peers = HttpPeers(client, opened.settings.max_document_bytes)
-    context = Context(
-        opened.home,
-        opened.settings,
-        opened.keystore,
-        store,
-        ledger,
-        LedgerView(ledger),
-        peers,
-        clock,
-        secrets.token_bytes,
-        SoftwareAttester(),
-        (SoftwareVerifier(),),
-    )
-    return Node(context)
-
-
-@contextmanager
-def node_at(path: Path, passphrase: str) -> Iterator[Node]:
-    """The node of a home, in this process."""
-    with ExitStack() as stack:
-        opened = stack.enter_context(open_home(path, passphrase))
-        chain = stack.enter_context(open_chain(opened.settings, path))
-        client = stack.enter_context(httpx.Client(timeout=opened.settings.peer_timeout_seconds))
-        node = build_node(opened, open_ledger(opened.settings, chain, opened.keystore.account), client)
-        stack.callback(node.context.store.close)
-        yield node
 
 
 @dataclass(frozen=True, slots=True)

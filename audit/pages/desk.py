@@ -51,7 +51,7 @@ class Desk:
 
     def take(self, index: Index, state: State, report: Report, documents: Documents) -> None:
         """Takes over what an auditor found. Raises StoreError."""
-        self._register.take(index.entries(), state, Papers(state, documents, self._patience))
+        self._register.take(index.entries(after=self._register.block), state, Papers(state, documents, self._patience))
         self._view = View(report, state, file_report(report, state), count(self.questions))
 
     def close(self) -> None:

@@ -56,8 +56,14 @@ class Gate:
                 headers.setdefault("cache-control", "no-store")
                 if self._behind_proxy:
                     headers["strict-transport-security"] = f"max-age={_YEAR}"
+            if is_head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
+        # HEAD is GET without the content.
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            scope = {**scope, "method": "GET"}
         request = Request(scope)
         if not self._is_meant(request.headers.get("host", "")):
             await self._refuse(request, 421)(scope, receive, guarded)

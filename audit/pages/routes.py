@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -23,10 +23,11 @@ from audit.pages.graph import graph_of
 from audit.pages.readers import Reader, Readers, language_of
 from audit.pages.series import FLEET, USES
 from audit.questions import EventRow, Page
+from audit.store import LogRow
 from audit.trail import subject
 from capsule.ids import Address
 
-__all__ = ["FEED_ROWS", "PAGE_ROWS", "TRAIL_ROWS", "build_routes", "filters_of", "resolved", "seen"]
+__all__ = ["FEED_ROWS", "PAGE_ROWS", "TRAIL_ROWS", "Unchecked", "build_routes", "filters_of", "resolved", "seen"]
 
 PAGE_ROWS: Final = 50
 TRAIL_ROWS: Final = 25
@@ -37,6 +38,7 @@ _SHOWN_FINDINGS: Final = 20
 _MARKED: Final = 3
 _HEX: Final = re.compile(r"(0x)?[0-9a-f]+")
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
+Unchecked = Callable[[int], tuple[LogRow, ...]]
 Text = Annotated[str, Query(max_length=_MAX_QUERY)]
 
 
@@ -68,9 +70,9 @@ def resolved(view: View, kind: str, written: str) -> Subject:
     raise RequestError(f"the ledger knows no organisation {about.id}")
 
 
-def build_routes(desk: Desk, readers: Readers) -> APIRouter:
+def build_routes(desk: Desk, readers: Readers, unchecked: Unchecked) -> APIRouter:
     """All pages for reading."""
-    pages = _Pages(desk, readers)
+    pages = _Pages(desk, readers, unchecked)
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/", pages.overview)
     router.add_api_route("/search", pages.search)
@@ -78,6 +80,7 @@ def build_routes(desk: Desk, readers: Readers) -> APIRouter:
     router.add_api_route("/trails/{kind}/{named}", pages.trail)
     router.add_api_route("/events", pages.events)
     router.add_api_route("/events/rows", pages.feed)
+    router.add_api_route("/events/unchecked", pages.unchecked)
     router.add_api_route("/findings", pages.findings)
     router.add_api_route("/findings/{key}", pages.finding)
     router.add_api_route("/uses", pages.uses)
@@ -104,7 +107,8 @@ class _Reading:
 class _Pages:
     """One method for each page; each first asks who reads."""
 
-    def __init__(self, desk: Desk, readers: Readers) -> None:
+    def __init__(self, desk: Desk, readers: Readers, unchecked: Unchecked) -> None:
+        self._unchecked = unchecked
         self._desk = desk
         self._readers = readers
 
@@ -173,7 +177,12 @@ class _Pages:
     def events(self, request: Request, before: Annotated[int | None, Query(ge=1, le=2**53)] = None) -> Response:
         reading = self._begin(request)
         rows = self._desk.questions.newest(FEED_ROWS, before)
-        return reading.page("events.html", rows=rows, before=before, fresh=0)
+        return reading.page(
+            "events.html", rows=rows, before=before, fresh=0, unchecked=() if before else self._unchecked(FEED_ROWS)
+        )
+
+    def unchecked(self, request: Request) -> Response:
+        return self._begin(request).page("unchecked.html", unchecked=self._unchecked(FEED_ROWS))
 
     def feed(self, request: Request, after: Annotated[int, Query(ge=0, le=2**53)] = 0) -> Response:
         reading = self._begin(request)

@@ -21,7 +21,7 @@ from audit.pages.drawing import STATIC, draw
 from audit.pages.exports import build_exports
 from audit.pages.gate import Gate
 from audit.pages.readers import Readers
-from audit.pages.routes import build_routes
+from audit.pages.routes import Unchecked, build_routes
 
 __all__ = ["Site"]
 
@@ -48,10 +48,10 @@ class Site:
         """Whether there are users."""
         return self.readers.are_there
 
-    def attach(self, app: FastAPI) -> None:
-        """Adds the pages to an application."""
+    def attach(self, app: FastAPI, unchecked: Unchecked) -> None:
+        """Adds the pages to an application. `unchecked` gives the first events that no look has judged yet."""
         app.include_router(build_door(self.readers, self._entropy))
-        app.include_router(build_routes(self._desk, self.readers))
+        app.include_router(build_routes(self._desk, self.readers, unchecked))
         app.include_router(build_exports(self._desk, self.readers))
         app.add_api_route("/static/{name:path}", _static, include_in_schema=False)
         app.add_exception_handler(HTTPException, self._http)
@@ -79,7 +79,9 @@ class Site:
             case LoginError() | ForbiddenError():
                 return self.page_of(request, 403)
             case ThrottledError():
-                return self.page_of(request, 429)
+                response = self.page_of(request, 429)
+                response.headers["retry-after"] = str(error.seconds)
+                return response
             case RequestError():
                 return self.page_of(request, 404)
             case _:

@@ -239,6 +239,7 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "events.live": "Newest events",
         "events.older": "Older events",
         "events.means": "The list renews itself every five seconds. Without JavaScript, use “Refresh”.",
+        "events.unchecked": "Just indexed, not yet checked: the rules see these events at their next look.",
         "events.refresh": "Refresh",
         "events.news": "{0} new events",
         "events.none": "No events yet.",

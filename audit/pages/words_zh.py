@@ -227,6 +227,7 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "events.live": "最新事件",
         "events.older": "更早的事件",
         "events.means": "列表每五秒自动更新；未启用 JavaScript 时请点“刷新”。",
+        "events.unchecked": "刚刚入库、尚未核查：下一次核查时将按规则检查这些事件。",
         "events.refresh": "刷新",
         "events.news": "新增 {0} 条事件",
         "events.none": "暂无事件。",

@@ -93,7 +93,7 @@ def _measure(folder: Path, events: int, rounds: int) -> dict[str, Any]:
     settle()
     app = FastAPI()
     readers = Readers(UsersFile(folder / "none.json"), behind_proxy=False, entropy=secrets.token_bytes, clock=time.time)
-    Site(desk, readers, entropy=secrets.token_bytes).attach(app)
+    Site(desk, readers, entropy=secrets.token_bytes).attach(app, lambda most: index.rows(state.tip.number, most))
     with httpx.Client(base_url="http://127.0.0.1", transport=InProcess(app)) as client:
         addresses = _addresses(desk, events)
         pages = {name: _timed(client, address, rounds) for name, address in addresses.items()}

@@ -15,7 +15,7 @@ import typer
 from audit.auditor import Auditor
 from audit.bundle import MAX_BYTES as MAX_BUNDLE_BYTES
 from audit.bundle import bundle as build_bundle
-from audit.checkpoints import build_checkpoint, read_checkpoint
+from audit.checkpoints import checkpoint_of, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
 from audit.errors import RequestError
 from audit.findings import Finding
@@ -26,7 +26,9 @@ from audit.pages.desk import Desk
 from audit.pages.readers import Readers
 from audit.pages.site import Site
 from audit.pages.users import UsersFile
+from audit.parts import build_part, join
 from audit.picture import State
+from audit.service import POLL_SECONDS
 from audit.service import serve as serve_auditor
 from audit.trail import subject
 from audit.trail import trail as read_trail
@@ -40,7 +42,7 @@ from node.home import Home, write_whole
 from scripts.cli import audit_users
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, progress, show, told
 from scripts.cli.exits import EXIT_FINDINGS, EXIT_REFUSED
-from scripts.cli.printing import note, say, tabulate
+from scripts.cli.printing import note, print_answer, say, tabulate
 from scripts.cli.reexecution import reexecute
 from scripts.composition import open_chain, open_home, open_ledger, read_settings
 
@@ -51,6 +53,7 @@ app.command()(reexecute)
 app.add_typer(audit_users.app, name="user")
 
 DEFAULT_HOME = Path(".dataspace")
+PART_FILE = "part.db"
 TRAIL_COLUMNS = ("time (UTC)", "block", "who", "what", "transaction")
 DatabaseOption = Annotated[
     str,
@@ -108,6 +111,49 @@ def rebuild(
 
 
 @app.command()
+def part(
+    folder: Annotated[Path, typer.Argument(help="Folder of this part; made when missing, gone on with when there.")],
+    from_block: Annotated[int, typer.Option(min=0, help="First block.")],
+    block: Annotated[int, typer.Option(min=0, help="Last block; final on the chain.")],
+    chain_url: ChainUrlOption = None,
+    workers: WorkersOption = 2,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Index one range of blocks, beside others that do other ranges; 'audit join' puts them together."""
+    with told(), Home(folder), _ledger(home, chain_url) as ledger, progress("blocks") as advance:
+        collect_seldom()
+        tip = build_part(
+            ledger,
+            folder / PART_FILE,
+            from_block,
+            block,
+            workers=workers,
+            progress=lambda step: advance(step.block, step.final),
+        )
+        show({"part": str(folder), "from_block": from_block, "block": tip.number, "hash": str(tip.hash)}, as_json)
+
+
+@app.command("join")
+def join_command(
+    parts: Annotated[list[Path], typer.Argument(help="Folders of all parts, in any order.")],
+    database: DatabaseOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Put parts together in place of this home's index; refused where they don't meet, or heads differ at a seam."""
+    with told(), Home(home), ExitStack() as stack:
+        for folder in parts:
+            if not folder.is_dir():
+                raise RequestError(f"there is no part at {folder}; build it with 'dataspace audit part' first")
+            stack.enter_context(Home(folder))
+        advance = stack.enter_context(progress("events"))
+        collect_seldom()
+        events, tip = join([folder / PART_FILE for folder in parts], _where(home, database), progress=advance)
+        show({"events": events, "block": tip.number, "parts": len(parts)}, as_json)
+
+
+@app.command()
 def trail(
     kind: Annotated[str, typer.Argument(help="asset, request, grant, use, device or participant.")],
     identifier: Annotated[str, typer.Argument(help="Its id; an organisation's account or code.")],
@@ -135,6 +181,7 @@ def verify(
 ) -> None:
     """Check every rule. Exit status 1 when there are findings."""
     with told(), Home(home), closing(_index(home, database)) as index, httpx.Client() as client:
+        _check_counted(checkpoint, trust)
         report = verify_index(
             index,
             _documents(index.state(), documents, client, allow_private),
@@ -161,23 +208,30 @@ def checkpoint_command(
 ) -> None:
     """Sign the heads that this home's own index has; or add a signature to a checkpoint that says the same."""
     with told(), open_home(home, passphrase(passphrase_file)) as opened, closing(_index(home, database)) as index:
+        account, state = opened.keystore.account.address, index.state()
         existing = read_checkpoint(file.read_bytes()) if file.exists() else None
-        own = build_checkpoint(index)
+        own = checkpoint_of(state)
         if existing is not None and existing.checkpoint != own:
             raise RequestError(
                 f"{file} is of block {existing.checkpoint.block_number} and says other heads than this home's index "
                 f"at block {own.block_number}; bring both to the same block, or find out who is lied to"
             )
         signatures = existing.signatures if existing else ()
-        account = opened.keystore.account.address
         kept = tuple(one for one in signatures if one.account != account)
         signed = SignedCheckpoint(own, (*kept, sign_checkpoint(own, account, opened.keystore.signer)))
         write_whole(file, canonical.encode(signed.to_json()), mode=0o644)
+        if account not in state.participants:
+            note(
+                f"{account} was never admitted on this ledger: its signature counts only for whoever puts its key into "
+                "a trust file by hand 该账户从未在本账本准入：除非有人手工将其公钥写入信任文件，否则其签名无效",
+                "yellow",
+            )
         show(
             {
                 "checkpoint": str(file),
                 "block": own.block_number,
                 "signatures": [str(s.account) for s in signed.signatures],
+                "admitted": account in state.participants,
             },
             as_json,
         )
@@ -229,7 +283,7 @@ def bundle(
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
         if file.exists() or not file.parent.is_dir():
             raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
-        content = build_bundle(
+        made = build_bundle(
             index,
             subject(*given[0]),
             _documents(index.state(), documents, client, allow_private),
@@ -237,8 +291,15 @@ def bundle(
             ledger=stack.enter_context(_ledger(home)) if proofs else None,
             validators=Trust.from_bytes(trust.read_bytes()).validators if trust else None,
         )
-        write_whole(file, content, mode=0o644)
-        show({"bundle": str(file), "bytes": len(content)}, as_json)
+        write_whole(file, made.content, mode=0o644)
+        written = {"bundle": str(file), "bytes": len(made.content)}
+
+        def told_people() -> None:
+            print_answer(written)
+            say(made.missing.sentence_en())
+            say(made.missing.sentence_zh())
+
+        show({**written, "missing": made.missing.to_json()}, as_json, told_people)
 
 
 @app.command()
@@ -276,7 +337,10 @@ def serve(
         str, typer.Option(help="Address to listen at; any but this machine's own needs users ('audit user add').")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8460,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the chain.")] = 15.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of the rules.")] = 15.0,
+    poll_seconds: Annotated[
+        float, typer.Option(min=0.05, max=60, help="Seconds between two questions for new final blocks.")
+    ] = POLL_SECONDS,
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint; read anew for each look.")] = None,
     trust: Annotated[Path | None, typer.Option(help="Keys and validators that count.")] = None,
@@ -291,6 +355,7 @@ def serve(
 ) -> None:
     """Follow the chain and serve the regulator's pages, and health, report and trails as JSON, until interrupted."""
     with told(), Home(home), ExitStack() as stack:
+        _check_counted(checkpoint, trust)
         users = UsersFile(audit_users.users_path(home))
         if not users.read().by_name and (behind_proxy or not _is_own(host)):
             raise RequestError(
@@ -310,7 +375,18 @@ def serve(
             checkpoint=lambda: _newest(checkpoint) if checkpoint else None,
             watcher=desk.take,
         )
-        serve_auditor(auditor, host, port, seconds=seconds, site=site, ready=lambda taken: _ready(host, taken))
+        serve_auditor(
+            auditor, host, port, seconds=seconds, poll=poll_seconds, site=site, ready=lambda taken: _ready(host, taken)
+        )
+
+
+def _check_counted(checkpoint: Path | None, trust: Path | None) -> None:
+    """Raises RequestError for a checkpoint that nothing would count."""
+    if checkpoint is not None and trust is None:
+        raise RequestError(
+            f"the checkpoint {checkpoint} counts only under keys that you trust; give them with --trust too "
+            "('dataspace audit trust' drafts the file)"
+        )
 
 
 def _is_own(host: str) -> bool:

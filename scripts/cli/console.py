@@ -26,10 +26,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from node.service import build_app
 from scripts.cli.exits import EXIT_INPUT, EXIT_REFUSED, EXIT_UNREACHABLE, KNOWN_ERRORS, exit_status
 from scripts.cli.printing import err, note, print_answer, print_json
-from scripts.composition import Api, node_at
+from scripts.composition import Api
 from scripts.inprocess import InProcess
 
 __all__ = [
@@ -174,10 +173,16 @@ def _refuse(body: bytes, status: int) -> NoReturn:
 
 @contextmanager
 def node_client(home: Path, passphrase_file: Path | None) -> Iterator[NodeClient]:
-    """The API of a home's node: the running service's where there is one, else in this process."""
+    """The API of a home's node: the running service's where there is one, else in this process.
+
+    A node and its engines are imported only where this process is the node.
+    """
 
     @contextmanager
     def in_process(token: str) -> Iterator[object]:
+        from node.service import build_app  # noqa: PLC0415
+        from scripts.nodes import node_at  # noqa: PLC0415
+
         with node_at(home, passphrase(passphrase_file)) as node:
             yield build_app(node, token)
 

@@ -20,7 +20,8 @@ from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.cli import keys
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, passphrase, show, told
-from scripts.composition import ledger_at, node_at, open_chain, open_home, read_settings
+from scripts.composition import ledger_at, open_chain, open_home, read_settings
+from scripts.nodes import node_at
 
 __all__ = ["app"]
 

@@ -9,9 +9,9 @@ import typer
 from audit.findings import Finding
 from audit.reexecution import Comparison, Outcome, compare, not_reproduced
 from capsule.algorithm import Algorithm
+from capsule.disclosure import PURPOSE
 from capsule.ids import UseId
 from capsule.receipt import SignedReceipt
-from node.reexecution import PURPOSE
 from scripts.cli.console import (
     HomeOption,
     JsonOption,

@@ -15,7 +15,8 @@ from node.organisation import Node
 from node.service import build_app
 from scripts.cli.console import HomeOption, PassphraseFileOption, passphrase, told
 from scripts.cli.printing import note
-from scripts.composition import Api, node_at
+from scripts.composition import Api
+from scripts.nodes import node_at
 
 __all__ = ["app"]
 

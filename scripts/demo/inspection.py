@@ -8,7 +8,7 @@ import httpx
 
 from audit.bundle import bundle
 from audit.checkpoints import build_checkpoint
-from audit.documents import Reference
+from audit.documents import Documents, Reference
 from audit.findings import Finding, Subject
 from audit.follow import rebuild
 from audit.index import Index
@@ -47,14 +47,31 @@ class NodeDocuments:
         return None
 
 
+class KeptDocuments:
+    """Keeps what a source serves as files <folder>/<kind>/<key>, which `audit verify --documents` reads."""
+
+    def __init__(self, source: Documents, folder: Path) -> None:
+        self._source = source
+        self._folder = folder
+
+    def fetch(self, reference: Reference) -> bytes | None:
+        content = self._source.fetch(reference)
+        if content is not None:
+            path = self._folder / reference.kind / str(reference.key)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(path, content)
+        return content
+
+
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the regulator found, and where it keeps its index and checkpoint."""
+    """What the regulator found, and where it keeps its index, checkpoint, and the documents that it was served."""
 
     report: Report
     index: Path
     checkpoint: Path
     trust: Path
+    documents: Path
     bundle: Path | None
 
     @property
@@ -101,17 +118,18 @@ class Inspector:
         rebuild(self._ledger, path, afresh=True)
         with closing(Index.open(path)) as index:
             trust = self.trust()
-            documents = NodeDocuments(self._world.operator, self._world.client)
+            served = NodeDocuments(self._world.operator, self._world.client)
+            documents = KeptDocuments(served, self._home / "documents")
             report = verify(index, documents, checkpoint=signed, trust=trust)
             evidence = None
             if about is not None:
                 evidence = self._home / "evidence.bundle"
                 subject = Subject("asset", str(about))
-                write_whole(
-                    evidence, bundle(index, subject, documents, checkpoint=signed, ledger=self._ledger), mode=0o644
-                )
+                made = bundle(index, subject, documents, checkpoint=signed, ledger=self._ledger)
+                write_whole(evidence, made.content, mode=0o644)
         write_whole(self._home / "trust.json", trust.to_bytes(), mode=0o644)
-        return Inspection(report, path, self._home / "checkpoint.json", self._home / "trust.json", evidence)
+        checkpoint_file, trust_file = self._home / "checkpoint.json", self._home / "trust.json"
+        return Inspection(report, path, checkpoint_file, trust_file, self._home / "documents", evidence)
 
     def trust(self) -> Trust:
         """The signatories' keys, as each of them handed them over: outside the chain that is under audit."""

@@ -139,6 +139,7 @@ def _tell(trip: Trip, teller: Teller) -> None:
         verdict = trip.inspection.verdict
         say(f"evidence bundle {trip.inspection.bundle}: {'holds' if verdict.holds else 'FAILS'}, {verdict.anchor}")
         say(f"verdict 结论: {len(report.findings)} findings")
+        say(f"documents as they were served 所调取的文书: {trip.inspection.documents}")
         for finding in report.findings:
             say(f"finding {finding.rule}: {finding.message_en} {finding.message_zh}")
 

@@ -119,6 +119,8 @@ def trip_json(trip: Trip) -> dict[str, Any]:
             "rules": len(report.rules),
             "bundle": str(trip.inspection.bundle),
             "trust": str(trip.inspection.trust),
+            "checkpoint": str(trip.inspection.checkpoint),
+            "documents": str(trip.inspection.documents),
         },
     }
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capsule import canonical
+from capsule.disclosure import PURPOSE as REPEAT
 from capsule.ids import AssetId, Digest
 from capsule.policy.offer import offer
 from contracts.events import UseOpened
-from node import reexecution
 from node.access import Granted, Narrowing, Requested
 from node.catalogue import CustodyPlan, Offering
 from node.custody import Decided
@@ -91,7 +91,7 @@ class Trip:
         policy = offer(
             asset=asset,
             provider=provider.account,
-            purposes=[PURPOSE, *([reexecution.PURPOSE] if let_in else [])],
+            purposes=[PURPOSE, *([REPEAT] if let_in else [])],
             algorithms=[self.question.algorithm.hash],
             buyer_roles=["buyer"],
             compute_nodes=[self.world["compute"].account, *let_in],

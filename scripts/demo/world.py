@@ -25,8 +25,9 @@ from node.organisation import Node
 from node.service import build_app
 from node.settings import Settings
 from node.view import LedgerView
-from scripts.composition import Opened, build_node, now
+from scripts.composition import Opened, now
 from scripts.inprocess import InProcess
+from scripts.nodes import build_node
 
 __all__ = ["CUSTODIANS", "Member", "World", "build_world"]
 

@@ -42,7 +42,7 @@ documents = DirectoryDocuments(folder / "documents")
 report = verify(index, documents)
 build_checkpoint(index)
 asset = next(iter(index.state().assets))
-verdict = check(bundle(index, subject("asset", str(asset)), documents))
+verdict = check(bundle(index, subject("asset", str(asset)), documents).content)
 foreign = sorted(name for name in sys.modules if name.split(".")[0] in ("node", "gateway", "scripts", "tests"))
 ours = [module for name, module in sys.modules.items() if name.split(".")[0] in ("audit", "contracts", "capsule")]
 where = {{str(Path(module.__file__).relative_to({alone!r}).parts[0]) for module in ours}}

@@ -55,7 +55,7 @@ def use(honest: History) -> Subject:
 
 @pytest.fixture(scope="module")
 def evidence(index: Index, use: Subject, honest_documents: MemoryDocuments, checkpoint: SignedCheckpoint) -> bytes:
-    return bundle(index, use, honest_documents, checkpoint=checkpoint)
+    return bundle(index, use, honest_documents, checkpoint=checkpoint).content
 
 
 def retold(evidence: bytes, edit: Callable[[Document], None]) -> bytes:
@@ -88,7 +88,7 @@ def test_bundle_holds_under_trust_and_tells_its_steps(evidence: bytes, use: Subj
 def test_same_ledger_gives_the_same_bundle(
     evidence: bytes, space: DataSpace, use: Subject, honest_documents: MemoryDocuments, checkpoint: SignedCheckpoint
 ) -> None:
-    assert bundle(caught_up(space), use, honest_documents, checkpoint=checkpoint) == evidence
+    assert bundle(caught_up(space), use, honest_documents, checkpoint=checkpoint).content == evidence
 
 
 def test_without_trust_the_verdict_is_unanchored(evidence: bytes) -> None:
@@ -102,7 +102,7 @@ def test_without_trust_the_verdict_is_unanchored(evidence: bytes) -> None:
 def test_bundle_without_checkpoint_is_unanchored_even_under_trust(
     index: Index, use: Subject, honest_documents: MemoryDocuments, trust: Trust
 ) -> None:
-    verdict = check(bundle(index, use, honest_documents), trust)
+    verdict = check(bundle(index, use, honest_documents).content, trust)
 
     assert (verdict.anchor, verdict.holds) == ("unanchored", True)
 
@@ -112,7 +112,7 @@ def test_bundle_at_an_older_checkpoint_ends_there(
 ) -> None:
     early = sign(space, build_checkpoint(caught_up(space, Lies(hidden=20))))
 
-    data = bundle(index, use, honest_documents, checkpoint=early)
+    data = bundle(index, use, honest_documents, checkpoint=early).content
 
     assert check(data, trust).holds
     assert read_bundle(data).tip.number == space.chain.head().number - 20
@@ -136,7 +136,9 @@ def test_every_kind_of_subject_has_a_bundle(
         "participant": granted.buyer,
     }
 
-    verdict = check(bundle(index, subject(kind, str(named[kind])), honest_documents, checkpoint=checkpoint), trust)
+    verdict = check(
+        bundle(index, subject(kind, str(named[kind])), honest_documents, checkpoint=checkpoint).content, trust
+    )
 
     assert (verdict.holds, verdict.anchor, verdict.findings) == (True, "checkpoint", ())
 
@@ -147,7 +149,7 @@ def test_findings_about_the_subject_are_shown_and_are_no_fault_of_the_bundle(
     receipt = honest.first(ev.UseClosed).receipt_hash
     documents = {name: data for name, data in honest.documents.items() if name != ("receipt", bytes(receipt))}
 
-    verdict = check(bundle(index, use, MemoryDocuments(documents), checkpoint=checkpoint), trust)
+    verdict = check(bundle(index, use, MemoryDocuments(documents), checkpoint=checkpoint).content, trust)
 
     assert verdict.holds
     assert [finding.rule for finding in verdict.findings] == ["document-not-served"]
@@ -161,10 +163,44 @@ def test_fake_document_is_not_bundled(
     other = next(key for key in receipts if key != first)
     documents = {**honest.documents, ("receipt", first): honest.documents["receipt", other]}
 
-    verdict = check(bundle(index, use, MemoryDocuments(documents), checkpoint=checkpoint), trust)
+    verdict = check(bundle(index, use, MemoryDocuments(documents), checkpoint=checkpoint).content, trust)
 
     assert verdict.holds
     assert [finding.rule for finding in verdict.findings] == ["document-not-served"]
+
+
+def test_bundle_tells_how_many_documents_are_missing_and_who_must_have_them(
+    space: DataSpace, index: Index, use: Subject, honest: History, trust: Trust
+) -> None:
+    closed = honest.first(ev.UseClosed)
+    receipts = [key for kind, key in honest.documents if kind == "receipt"]
+    other = next(key for key in receipts if key != bytes(closed.receipt_hash))
+    kept = {name: data for name, data in honest.documents.items() if name[0] != "agreement"}
+    # a document that is not what it says is missing as well
+    kept["receipt", bytes(closed.receipt_hash)] = honest.documents["receipt", other]
+    agreements = len(
+        {entry.event.agreement_hash for entry in honest.entries if isinstance(entry.event, ev.AccessGranted)}
+    )
+    compute_node = honest.first(ev.UseOpened).order.compute_node
+    endpoint = index.state().participants[compute_node].endpoint
+
+    made = bundle(index, use, MemoryDocuments(kept))
+    whole = bundle(index, use, MemoryDocuments(honest.documents))
+
+    assert (made.missing.documents, made.missing.logs) == (agreements + 1, 0)
+    by_account = {one.account: one.documents for one in made.missing.owed}
+    assert by_account[compute_node] == 1
+    assert sum(by_account.values()) == agreements + 1
+    assert f"{agreements + 1} documents" in made.missing.sentence_en()
+    assert f"1 document of {compute_node} ({endpoint})" in made.missing.sentence_en()
+    assert f"{compute_node}({endpoint})文书1份" in made.missing.sentence_zh()
+    documents = next(step for step in check(made.content, trust).steps if step.title == "the documents")
+    assert f"{agreements + 1} named ones are not in the bundle" in documents.words.en
+    assert whole.missing.owed == ()
+    assert whole.missing.to_json() == {"documents": 0, "logs": 0, "from": []}
+    bundled_logs = [key for kind, key in read_bundle(whole.content).documents if kind == "log-segment"]
+    assert bundled_logs
+    assert bundle(index, use, MemoryDocuments({})).missing.logs == len(bundled_logs)
 
 
 def test_any_changed_byte_is_found(evidence: bytes, trust: Trust) -> None:

@@ -25,10 +25,13 @@ from contracts.errors import (
     ChainSlowError,
     ChainTooMuchError,
     ChainUnreachableError,
+    PinMismatchError,
 )
 from contracts.ledger import Ledger
 from contracts.rpc import RpcChain
+from node.settings import Settings
 from scripts.bench.many_events import ManyEvents
+from scripts.composition import open_ledger
 from tests.audit.auditing import rules_of
 from tests.sim.anvil import anvil, ask_anvil, replay
 from tests.sim.lying_endpoint import LyingEndpoint, RefusedError, lying_endpoint
@@ -224,6 +227,54 @@ def test_third_endpoint_that_is_down_is_passed_over_and_told(
         found = caught_up(node.ledger(RpcChain(node.url), down, RpcChain(liar.url)), Index.open(None))
     assert found == node.whole
     assert [bool(re.search(r"127.0.0.1:9\).*passed over", record.getMessage())) for record in caplog.records] == [True]
+
+
+def test_endpoint_of_another_chain_beside_a_dead_one_are_both_named(node: Node) -> None:
+    pin = node.ledger(RpcChain(node.url)).pin
+    settings = Settings(chain_id=pin.chain_id, genesis_hash=pin.genesis_hash, directory=pin.directory)
+    dead = RpcChain("http://127.0.0.1:9", timeout=0.3)
+    with anvil(block_time=None, extra=("--timestamp", "1795000001", "--chain-id", "4242")) as elsewhere:
+        with pytest.raises(PinMismatchError) as told:
+            open_ledger(settings, AgreeingChain([RpcChain(elsewhere), dead]), None)
+
+        assert f"RpcChain({elsewhere}) is of another chain" in str(told.value)
+        assert "chain 4242" in str(told.value)
+        assert "127.0.0.1:9) does not answer" in str(told.value)
+        with pytest.raises(PinMismatchError, match=re.escape(elsewhere)) as alone:
+            open_ledger(settings, AgreeingChain([RpcChain(node.url), RpcChain(elsewhere)]), None)
+        assert node.url not in str(alone.value)
+    with pytest.raises(ChainUnreachableError, match="fewer than 2 endpoints answer"):
+        open_ledger(settings, AgreeingChain([RpcChain(node.url), dead]), None)
+
+
+def test_proof_that_a_new_block_overtook_is_asked_for_again(node: Node, liar: LyingEndpoint) -> None:
+    index = Index.open(None)
+    follower = Follower(node.ledger(RpcChain(liar.url)), index, sleep=quiet)
+    follower.step()
+    assert index.proof is not None
+    overtakes = True
+
+    def lie(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getProof":
+            return result
+        if overtakes:
+            ask_anvil(node.url, "evm_mine")
+        return {**result, "accountProof": result["accountProof"][1:]}
+
+    liar.lie = lie
+    ask_anvil(node.url, "evm_mine")
+    follower.step()
+    assert index.tip is not None
+    assert index.proof is None
+    overtakes = False
+    with pytest.raises(ChainIntegrityError, match="proof"):
+        follower.step()
+    liar.lie = lambda method, params, result: result
+    follower.step()
+
+    assert index.proof.header.number == index.tip.number
+    assert index.claimed
+    assert follower.step() == ()
 
 
 def _break(liar: LyingEndpoint, fault: str) -> None:

@@ -67,7 +67,7 @@ def evidence(space: DataSpace, honest: History) -> bytes:
     index = caught_up(space)
     about = subject("device", str(honest.first(ev.DeviceEnrolled).device))
     from_owners = {"checkpoint": sign(space, build_checkpoint(index)), "ledger": read_only(space)}
-    return bundle(index, about, _Served(space), **from_owners)  # type: ignore[arg-type]
+    return bundle(index, about, _Served(space), **from_owners).content  # type: ignore[arg-type]
 
 
 class _Served:

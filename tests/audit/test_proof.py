@@ -83,7 +83,7 @@ def use(honest: History) -> Subject:
 
 @pytest.fixture(scope="module")
 def evidence(ledger: Ledger, index: Index, use: Subject, honest_documents: MemoryDocuments) -> bytes:
-    return bundle(index, use, honest_documents, ledger=ledger, validators=pinned(1))
+    return bundle(index, use, honest_documents, ledger=ledger, validators=pinned(1)).content
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_checkpoint_and_proofs_together_rely_on_no_maker(
     space: DataSpace, ledger: Ledger, index: Index, use: Subject, honest_documents: MemoryDocuments
 ) -> None:
     signed = sign(space, build_checkpoint(index))
-    data = bundle(index, use, honest_documents, checkpoint=signed, ledger=ledger, validators=pinned(1))
+    data = bundle(index, use, honest_documents, checkpoint=signed, ledger=ledger, validators=pinned(1)).content
 
     both = check(data, replace(trust_of(space), validators=pinned(1)))
     keys = check(data, trust_of(space))
@@ -161,7 +161,7 @@ def test_too_few_seals_prove_nothing(
     index, seven = followed(ledger), Validators(1, frozenset(one.address for one in validators(7)))
     trust = Trust(ledger.domain, {}, frozenset(), seven)
 
-    verdict = check(bundle(index, use, honest_documents, ledger=ledger, validators=seven), trust)
+    verdict = check(bundle(index, use, honest_documents, ledger=ledger, validators=seven).content, trust)
 
     assert (verdict.anchor, failing(verdict)) == ("unanchored", {"the header", "the receipts"})
     assert verify(index, honest_documents, trust=trust).completeness == "unproven"
@@ -171,7 +171,7 @@ def test_events_before_the_pinned_set_are_told_as_not_sealed(
     ledger: Ledger, index: Index, use: Subject, honest_documents: MemoryDocuments
 ) -> None:
     tip = ledger.chain.head().number
-    verdict = check(bundle(index, use, honest_documents, ledger=ledger), trusting(ledger, tip))
+    verdict = check(bundle(index, use, honest_documents, ledger=ledger).content, trusting(ledger, tip))
 
     assert (verdict.anchor, verdict.holds) == ("proven", True)
     assert any("for blocks, times and transactions of the events" in words.en for words in verdict.relied_on)
@@ -188,7 +188,7 @@ def test_event_hidden_by_the_endpoint_is_found_by_the_proven_heads(
     trust = trusting(ledger, chain.head().number)
 
     report = verify(index, honest_documents, trust=trust)
-    verdict = check(bundle(index, use, honest_documents), trust)
+    verdict = check(bundle(index, use, honest_documents).content, trust)
 
     assert {finding.rule for finding in report.findings} == {"seq-gap"}
     assert report.completeness == "unproven"
@@ -313,7 +313,7 @@ def test_chain_without_proofs_is_followed_all_the_same(
     trust = trusting(ledger, ledger.chain.head().number)
 
     report = verify(index, honest_documents, trust=trust)
-    verdict = check(bundle(index, use, honest_documents), trust)
+    verdict = check(bundle(index, use, honest_documents).content, trust)
 
     assert (index.proof, report.completeness) == (None, "unproven")
     assert "gives no proofs" in report.reason
@@ -373,10 +373,10 @@ def test_anvils_own_proofs_are_proven_under_sealed_headers() -> None:
         trusted = Validators(1, frozenset(one.address for one in validators(4)))
         trust = Trust(ledger.domain, {}, frozenset(), trusted)
         nothing = MemoryDocuments({})
-        data = bundle(index, Subject("asset", str(pin.asset)), nothing, ledger=ledger, validators=trusted)
+        data = bundle(index, Subject("asset", str(pin.asset)), nothing, ledger=ledger, validators=trusted).content
         # anvil's own headers, which nobody sealed.
         bare = Ledger.connect(true, space.operator.pin.directory, None, space.operator.pin)
-        unsealed = bundle(followed(bare), Subject("asset", str(pin.asset)), nothing, ledger=bare)
+        unsealed = bundle(followed(bare), Subject("asset", str(pin.asset)), nothing, ledger=bare).content
 
     report, verdict = verify(index, nothing, trust=trust), check(data, trust)
     assert report.completeness == "proven"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,23 @@ def test_simulated_station_says_that_it_is_one(tmp_path: Path) -> None:
     assert outcome.content["audit"]["findings"] == []
     for name in ("asset", "request", "grant", "use"):
         assert isinstance(outcome.content[name], str)
+
+
+def test_regulator_repeats_the_audit_of_a_demo_that_is_over(tmp_path: Path) -> None:
+    content = run_trip(tmp_path, None, SILENT).content
+    audit = content["audit"]
+    home = Path(audit["documents"]).parent
+    given = ("--documents", audit["documents"], "--checkpoint", audit["checkpoint"], "--trust", audit["trust"])
+
+    command = [sys.executable, "-m", "scripts.main", "audit", "verify", "--home", str(home), *given, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert report["findings"] == report["tentative"] == []
+    assert (report["digest"], report["completeness"]) == (audit["digest"], "checkpoint")
+    kept = {path.parent.name for path in Path(audit["documents"]).glob("*/*")}
+    assert {"policy", "deal", "agreement", "receipt", "decision", "batch", "log-segment"} <= kept
 
 
 def test_every_attack_has_an_expectation() -> None:

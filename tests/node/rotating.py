@@ -20,7 +20,8 @@ from node.home import Home
 from node.keystore import open_keystore
 from node.organisation import Node
 from node.settings import Settings
-from scripts.composition import Opened, build_node
+from scripts.composition import Opened
+from scripts.nodes import build_node
 from tests.node.space import Space
 
 __all__ = ["PASSPHRASE", "Copy", "copied", "rotate"]

@@ -20,6 +20,7 @@ from audit.rulebook import apply
 from capsule import canonical
 from capsule.algorithm import Algorithm, Parameters
 from capsule.box import BoxKey, seal_to
+from capsule.disclosure import PURPOSE as REPEAT
 from capsule.disclosure import Disclosure, result_salt
 from capsule.ids import Digest, UseId
 from capsule.receipt import output_digest
@@ -31,7 +32,6 @@ from node.compute import Compute
 from node.errors import InputRefusedError, PeerAnswerError, RefusedError, UnknownError
 from node.gathering import Gathered
 from node.ordering import Placed
-from node.reexecution import PURPOSE as REPEAT
 from node.reexecution import Attempt, Repeated
 from node.runtime.protocol import Completed, Limits, Refused
 from scripts.algorithm import sql_algorithm

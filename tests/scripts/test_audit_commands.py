@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
+from node.keystore import create_keystore
 from node.settings import Settings, render_settings
 from scripts.main import build_app
 from tests.sim.dataspace import DataSpace, Offered
@@ -68,8 +74,12 @@ def test_evidence_carries_the_chains_proofs_and_is_told_in_both_languages(
     assert run("trust", "--out", trust)["validators"] == []
     subject = ("--asset", offer.pin.asset, "--documents", home / "papers")
     run("bundle", *subject, "--out", file, "--trust", trust)
-    run("bundle", *subject, "--out", bare, "--no-proofs")
+    missing = run("bundle", *subject, "--out", bare, "--no-proofs")["missing"]
+    told = run("bundle", *subject[:2], "--no-proofs", "--out", tmp_path / "empty", plain=True)["text"]
 
+    assert missing["documents"] == sum(one["documents"] for one in missing["from"]) < 5
+    assert re.search(r"Missing from the bundle: \d+ documents.* of 0x\w{40} \(https://\S+\.example\)", told)
+    assert "所引用的材料中缺少文书" in told
     assert json.loads(file.read_bytes())["proof"]["blocks"]
     assert json.loads(bare.read_bytes())["proof"]["blocks"] == []
     verdict = run("check", file, status=None)
@@ -101,6 +111,7 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
                 found = httpx.get(f"{url}/healthz").json()
             report = httpx.get(f"{url}/v1/report").json()
             page = httpx.get(url, headers={"accept-language": "zh"}).text
+            long = [_long_search(url, language) for language in ("en", "zh")]
             assert "another process" in run("rebuild", status=2)["error"]
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -109,7 +120,84 @@ def test_service_follows_the_chain_and_stops_in_order(offered: tuple[Path, Offer
 
     assert report["digest"] == whole["digest"]
     assert f"<code>{whole['digest']}</code>" in page
+    assert [status for status, _ in long] == [414, 414]
+    assert "The address is too long." in long[0][1]
+    assert "地址过长。" in long[1][1]
     assert run("rebuild") == whole
+
+
+def test_auditor_loads_no_engine_of_a_node(offered: tuple[Path, Offered], run: Run) -> None:
+    """What runs others' algorithms is not the auditor's, costs it memory, and is noisy at exit."""
+    run("rebuild")
+    program = (
+        "import sys\nfrom scripts.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, 1), end.code\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'duckdb', 'wasmtime', 'sqlglot'}))"
+    )
+    for words in (
+        ("verify", "--documents", offered[0] / "papers"),
+        ("rebuild",),
+        ("trail", "asset", offered[1].pin.asset),
+    ):
+        command = [sys.executable, "-c", program, "audit", *map(str, words), "--json"]
+        environment = {**os.environ, "DATASPACE_HOME": str(offered[0])}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "[]"
+        assert "leaked" not in done.stderr
+
+
+def test_checkpoint_that_nothing_counts_is_refused_and_a_strangers_signature_told(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = offered
+    run("rebuild")
+    monkeypatch.setenv("DATASPACE_PASSPHRASE", "correct horse battery")
+    if not (home / "keystore.json").exists():
+        create_keystore(home / "keystore.json", "correct horse battery", secrets.token_bytes)
+    file = tmp_path / "checkpoint.json"
+
+    signed = run("checkpoint", "--out", file)
+    told = CliRunner().invoke(
+        build_app("audit"), ["audit", "checkpoint", "--out", str(file)], env={"DATASPACE_HOME": str(home)}
+    )
+
+    assert (signed["admitted"], len(signed["signatures"])) == (False, 1)
+    assert "never admitted" in told.stderr
+    assert "从未在本账本准入" in told.stderr
+    for words in (("verify", "--checkpoint", file), ("serve", "--port", "0", "--checkpoint", file)):
+        command = ["audit", *map(str, words)]
+        refused = CliRunner().invoke(build_app("audit"), command, env={"DATASPACE_HOME": str(home)})
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "--trust" in refused.stderr
+
+
+def _long_search(url: str, language: str) -> tuple[int, str]:
+    """A search for 20,000 characters: status and page. httpx makes no such address."""
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
+    with closing(connection):
+        connection.request("GET", "/search?q=" + quote("电" * 20_000), headers={"accept-language": language})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_parts_are_joined_into_the_index_of_a_rebuild(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
+    home, _ = offered
+    whole = run("rebuild", "--afresh")
+    first, second, middle = tmp_path / "first", tmp_path / "second", whole["block"] // 2
+    run("part", second, "--from-block", middle + 1, "--block", whole["block"])
+    assert run("part", first, "--from-block", 0, "--block", middle)["block"] == middle
+
+    assert "block 0" in run("join", second, status=2)["error"]
+    assert "no part at" in run("join", first, tmp_path / "third", status=2)["error"]
+    assert not (tmp_path / "third").exists()
+    (home / "audit.db").unlink()
+    joined = run("join", second, first)
+    again = run("rebuild")
+
+    assert joined == {"events": whole["events"], "block": whole["block"], "parts": 2}
+    assert again == whole
 
 
 def test_users_come_and_go_and_the_last_one_stays(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 from audit.reexecution import Outcome, compare
 from capsule import canonical
 from capsule.box import BoxKey, seal_to
+from capsule.disclosure import PURPOSE
 from capsule.ids import Digest
 from capsule.receipt import output_digest
 from contracts.roles import Role
 from node.access import Narrowing
 from node.compute import Compute
 from node.gathering import Gathered
-from node.reexecution import PURPOSE, Attempt, Repeated
+from node.reexecution import Attempt, Repeated
 from node.runtime.protocol import Completed, Limits, Refused
 from scripts.demo.attacks.catalogue import Attack, Caught, UnseenError, found
 from scripts.demo.trip import Trip

@@ -35,15 +35,19 @@ def test_with_users_nobody_reads_before_logging_in(site: Reading) -> None:
     with site.client() as client:
         page = client.get("/findings?severity=high")
         part = client.get("/events/rows", headers={"hx-request": "true"})
-        answers = {client.get(address).status_code for address in ("/trails/use/0x12", EXPORT, "/uses", "/search?q=91")}
-        report = client.get("/v1/report")
+        answers = {
+            client.get(address).status_code
+            for address in ("/trails/use/0x12", EXPORT, "/uses", "/search?q=91", "/events/unchecked")
+        }
+        report, events = client.get("/v1/report"), client.get("/v1/events")
         health = client.get("/healthz").json()
 
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=%2Ffindings%3Fseverity%3Dhigh")
     assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login?next=%2Fevents%2Frows")
     assert answers == {303}
     assert (report.status_code, report.headers["www-authenticate"]) == (401, 'Basic realm="dataspace audit"')
-    assert health.keys() == {"ok", "block"}
+    assert events.status_code == 401
+    assert health.keys() == {"ok", "block", "indexed", "final", "behind", "asked_seconds_ago"}
 
 
 def test_viewer_reads_and_does_not_take_away(site: Reading) -> None:
@@ -108,6 +112,21 @@ def test_behind_a_proxy_cookies_are_secure_and_failures_are_the_clients(
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
+def test_head_is_answered_as_get_without_content(site: Reading) -> None:
+    site.add_user("li.na", Role.VIEWER)
+    with site.client() as client:
+        login, inside = client.head("/login"), client.head("/findings")
+        log_in(client, "li.na")
+        page, missing, sent = client.head("/findings"), client.head("/nothing"), client.request("DELETE", "/login")
+
+    assert (login.status_code, login.content) == (200, b"")
+    assert login.headers["content-type"].startswith("text/html")
+    assert "content-security-policy" in login.headers
+    assert (inside.status_code, inside.headers["location"]) == (303, "/login?next=%2Ffindings")
+    assert (page.status_code, page.content) == (200, b"")
+    assert (missing.status_code, sent.status_code) == (404, 405)
+
+
 def test_wrong_name_and_wrong_password_get_the_same_answer(site: Reading) -> None:
     site.add_user("li.na", Role.VIEWER)
     with site.client() as client:
@@ -130,6 +149,7 @@ def test_too_many_failures_are_not_looked_at_for_a_while(site: Reading) -> None:
     assert refused.status_code == 429
     assert 0 < int(refused.headers["retry-after"]) <= 300
     assert api.status_code == 429
+    assert 0 < int(api.headers["retry-after"]) <= 300
     assert later.status_code == 303
 
 
