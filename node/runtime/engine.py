@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from capsule.algorithm import Algorithm, ColumnType, Parameters
 from capsule.canonical import Json
 from node.errors import RuntimeRefusedError
+from node.runtime.private import bare, rewritten
 from node.runtime.shape import Tree, check_groups, check_tree
 from node.runtime.sql import Statement
 
@@ -41,6 +42,9 @@ CONFIGURATION: Final[dict[str, str]] = {
     "temp_directory": "",
 }
 
+# Beside it for private statements: what a row gives must not depend on what the engine knows of the others.
+_PRIVATE: Final[dict[str, str]] = {"disabled_optimizers": "expression_rewriter,filter_pushdown,statistics_propagation"}
+
 _TYPES: Final[dict[str, ColumnType]] = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), ColumnType.INTEGER),
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), ColumnType.INTEGER),
@@ -63,31 +67,40 @@ class Answer:
 
 
 class Engine:
-    """One connection over the tables of one run."""
+    """One connection over the tables of one run; `private` for one whose answer gets noise."""
 
-    def __init__(self, tables: Mapping[str, pa.Table], *, memory_bytes: int, threads: int) -> None:
+    def __init__(
+        self, tables: Mapping[str, pa.Table], *, memory_bytes: int, threads: int, private: bool = False
+    ) -> None:
+        # disabled_optimizers can't be set together with the lock, which therefore closes last
         settings: dict[str, str | bool | int | float | list[str]] = {
-            **CONFIGURATION,
+            **{name: value for name, value in CONFIGURATION.items() if name != "lock_configuration"},
+            **(_PRIVATE if private else {}),
             "memory_limit": f"{memory_bytes}B",
             "threads": str(threads),
         }
         with _translated():
             self._connection = duckdb.connect(":memory:", config=settings)
+            self._connection.execute(f"SET lock_configuration = {CONFIGURATION['lock_configuration']}")
             for name, table in tables.items():
                 self._connection.register(name, table)
         self._tables = tuple(tables)
 
-    def check(self, statement: Statement, algorithm: Algorithm, min_group: int) -> None:
+    def check(self, statement: Statement, algorithm: Algorithm, min_group: int) -> Statement:
         """Reads the statement with the engine's parser and checks what it would run; RuntimeRefusedError otherwise.
 
-        `min_group` above 1 asks for a group column that counts rows.
+        Returns what to run: the statement, or what stands for it where the algorithm is private. `min_group` above 1
+        asks for a group column that counts rows.
         """
         tree = self._tree(statement.text)
         check_tree(tree, self._tables)
-        if min_group > 1:
-            if algorithm.group_column is None:
-                raise RuntimeRefusedError("algorithm", "groups")
+        if min_group > 1 and algorithm.group_column is None:
+            raise RuntimeRefusedError("algorithm", "groups")
+        if algorithm.privacy is not None:
+            return replace(statement, text=self._text(rewritten(tree, algorithm, self._tables, self._tree)))
+        if algorithm.group_column is not None and min_group > 1:
             check_groups(tree, self._tables, algorithm.group_column)
+        return statement
 
     def run(
         self, statement: Statement, algorithm: Algorithm, parameters: Parameters, *, most_rows: int, most_bytes: int
@@ -126,6 +139,16 @@ class Engine:
             raise RuntimeRefusedError("algorithm", "statement")
         tree: Tree = statements[0]["node"]
         return tree
+
+    def _text(self, tree: Tree) -> str:
+        """A tree as text, which the engine reads as that tree again; refused where it does not."""
+        document = json.dumps({"error": False, "statements": [{"node": tree}]})
+        with _translated():
+            found = self._connection.execute("SELECT json_deserialize_sql($1::JSON)", [document]).fetchone()
+        text = str(found[0]) if found else ""
+        if bare(self._tree(text)) != bare(tree):
+            raise RuntimeRefusedError("algorithm", "privacy")
+        return text
 
 
 @contextmanager

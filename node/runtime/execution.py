@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from capsule.algorithm import Algorithm, Parameters
 from capsule.attestation import is_met
 from capsule.box import seal_to
 from capsule.errors import InputError, VerificationError
 from capsule.ids import Digest
+from capsule.privacy import Epsilon
 from capsule.receipt import SourceVerdict, output_digest
 from node.errors import RuntimeRefusedError
 from node.runtime.determinism import check_deterministic
 from node.runtime.engine import Answer, Engine
-from node.runtime.guard import Bounds, result_document, verify_output
+from node.runtime.guard import Bounds, result_document, verify_output, verify_spending
 from node.runtime.intake import Intake, take_in
 from node.runtime.module import check_module
+from node.runtime.noise import Noise, add_noise
 from node.runtime.protocol import Completed, Job, Limits
 from node.runtime.records import read_rows, write_input
 from node.runtime.sql import Statement, check, table_names
@@ -27,6 +29,8 @@ __all__ = ["check_algorithm", "execute"]
 
 # The engine's part of the memory limit; the rest holds ciphertext, plaintext, the table and the result.
 _ENGINE_SHARE: Final = 0.5
+
+_Bound = TypeVar("_Bound", int, Epsilon)
 
 
 def check_algorithm(algorithm: Algorithm, code: bytes, parameters: Parameters, capsules: int) -> Statement | bytes:
@@ -56,15 +60,28 @@ def check_algorithm(algorithm: Algorithm, code: bytes, parameters: Parameters, c
 
 
 def execute(
-    job: Job, streams: Sequence[BinaryIO], limits: Limits, measurement: Digest, *, protected: bool
+    job: Job,
+    streams: Sequence[BinaryIO],
+    limits: Limits,
+    measurement: Digest,
+    *,
+    protected: bool,
+    noise: Noise | None = None,
 ) -> Completed:
-    """Runs a job over its sealed capsules, in the job's order. Raises RuntimeRefusedError."""
+    """Runs a job over its sealed capsules, in the job's order; a private algorithm needs `noise`.
+
+    Raises RuntimeRefusedError.
+    """
     checked = check_algorithm(job.algorithm, job.code, job.parameters, len(job.capsules))
     bounds = Bounds(
         max_rows=_least(capsule.max_rows for capsule in job.capsules),
         rows_left=_least(capsule.rows_left for capsule in job.capsules),
         min_group=max(capsule.min_group for capsule in job.capsules),
+        most_epsilon=_least(
+            most for capsule in job.capsules for most in (capsule.epsilon_per_use, capsule.epsilon_left)
+        ),
     )
+    verify_spending(job.algorithm, bounds)
     if not all(is_met(job.level, capsule.attestation) for capsule in job.capsules):
         raise RuntimeRefusedError("runtime", "attestation")
     if isinstance(checked, bytes):
@@ -75,7 +92,7 @@ def execute(
     if isinstance(checked, bytes):
         answer = _run_module(checked, job, taken, limits, most_rows)
     else:
-        answer = _run_statement(checked, job, taken, limits, bounds.min_group, most_rows)
+        answer = _run_statement(checked, job, taken, limits, bounds.min_group, most_rows, noise)
     document = result_document(verify_output(answer, job.algorithm, bounds), job.algorithm, job.result_salt)
     if len(document) > limits.output_bytes:
         raise RuntimeRefusedError("limits", "output")
@@ -100,14 +117,28 @@ def _check_declared(job: Job) -> None:
 
 
 def _run_statement(
-    statement: Statement, job: Job, taken: Sequence[Intake], limits: Limits, min_group: int, most_rows: int
+    statement: Statement,
+    job: Job,
+    taken: Sequence[Intake],
+    limits: Limits,
+    min_group: int,
+    most_rows: int,
+    noise: Noise | None,
 ) -> Answer:
+    privacy = job.algorithm.privacy
     tables = {name: one.table for names, one in zip(table_names(len(taken)), taken, strict=True) for name in names}
     # several threads add doubles in an order of their own
     threads = 1 if job.algorithm.deterministic else limits.threads
-    engine = Engine(tables, memory_bytes=int(limits.memory_bytes * _ENGINE_SHARE), threads=threads)
-    engine.check(statement, job.algorithm, min_group)
-    return engine.run(statement, job.algorithm, job.parameters, most_rows=most_rows, most_bytes=limits.output_bytes)
+    memory = int(limits.memory_bytes * _ENGINE_SHARE)
+    engine = Engine(tables, memory_bytes=memory, threads=threads, private=privacy is not None)
+    statement = engine.check(statement, job.algorithm, min_group)
+    if privacy is None:
+        return engine.run(statement, job.algorithm, job.parameters, most_rows=most_rows, most_bytes=limits.output_bytes)
+    if noise is None:
+        raise InputError("a private algorithm runs with noise")
+    # no bound of what leaves is a bound of the exact groups: to run into one would tell of them
+    exact = engine.run(statement, job.algorithm, job.parameters, most_rows=memory, most_bytes=memory)
+    return add_noise(exact, job.algorithm, privacy, noise, min_group)
 
 
 def _run_module(module: bytes, job: Job, taken: Sequence[Intake], limits: Limits, most_rows: int) -> Answer:
@@ -121,7 +152,7 @@ def _run_module(module: bytes, job: Job, taken: Sequence[Intake], limits: Limits
     return read_rows(output, job.algorithm, most_rows)
 
 
-def _least(bounds: Iterable[int | None]) -> int | None:
+def _least(bounds: Iterable[_Bound | None]) -> _Bound | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 

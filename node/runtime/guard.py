@@ -17,10 +17,11 @@ from typing import Final
 from capsule.algorithm import Algorithm, ColumnType
 from capsule.canonical import Json, encode
 from capsule.document import hexed
-from node.errors import GuardError
+from capsule.privacy import Epsilon
+from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.engine import Answer, Cell
 
-__all__ = ["KIND", "Bounds", "result_document", "verify_output"]
+__all__ = ["KIND", "Bounds", "result_document", "verify_output", "verify_spending"]
 
 KIND: Final = "dataspace/result"
 
@@ -30,16 +31,30 @@ _SAFE_INTEGER: Final = 2**53 - 1
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What policies and budgets let out. `max_rows` and `rows_left` (the buyer's budget) are None when without limit;
-    `min_group` is the least number of rows behind each row of a result, 1 for no such rule."""
+    `min_group` is the least number of rows behind each row of a result, 1 for no such rule. `most_epsilon`: the most
+    that the answer may spend; None where it needs no noise."""
 
     max_rows: int | None
     rows_left: int | None
     min_group: int
+    most_epsilon: Epsilon | None = None
 
     @property
     def most_rows(self) -> int | None:
         bounds = [bound for bound in (self.max_rows, self.rows_left) if bound is not None]
         return min(bounds, default=None)
+
+
+def verify_spending(algorithm: Algorithm, bounds: Bounds) -> Algorithm:
+    """Returns the algorithm when what it would spend may be spent, before anything is computed. RuntimeRefusedError
+    ("algorithm", "noiseless") or GuardError ("epsilon") otherwise."""
+    if bounds.most_epsilon is None:
+        return algorithm
+    if algorithm.privacy is None:
+        raise RuntimeRefusedError("algorithm", "noiseless")
+    if algorithm.privacy.epsilon > bounds.most_epsilon:
+        raise GuardError("epsilon")
+    return algorithm
 
 
 def verify_output(answer: Answer, algorithm: Algorithm, bounds: Bounds) -> Answer:

@@ -32,6 +32,7 @@ DEPENDENCIES: Final = (
     "duckdb",
     "eth-utils",
     "landlock",
+    "opendp",
     "orjson",
     "pyarrow",
     "pycryptodome",

@@ -18,6 +18,7 @@ from capsule.box import BoxKey
 from capsule.deal import Deal
 from capsule.errors import InputError
 from capsule.ids import Address, Bytes32, DeviceId, Digest
+from capsule.privacy import Epsilon
 from capsule.receipt import GUARD_PASSED, SourceVerdict
 from capsule.source import Anchor, DeviceKey
 
@@ -72,6 +73,8 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "function": "the statement uses a function, type or name that may not be used",
         "groups": "the policy asks for a group size, and the group column is not known to count rows of one capsule",
         "deterministic": "the manifest calls the algorithm deterministic, and the code may not be",
+        "privacy": "the statement is not of the form that noise can be drawn for as the algorithm's manifest promises",
+        "noiseless": "the policy lets out only answers with noise, and the algorithm's manifest promises none",
         "failed": "the algorithm failed while it ran",
         "crashed": "the algorithm ended the process that ran it",
     },
@@ -82,6 +85,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "schema": "the result is not of the columns that the algorithm's manifest names",
         "rows": "the result has more rows than the policy lets out at once",
         "budget": "the result has more rows than the buyer's budget has left",
+        "epsilon": "the answer would spend more privacy budget than the policy gives one answer, or the buyer has left",
         "group": "the result has a row that stands for fewer rows than the policy's least group size",
     },
     "limits": {
@@ -127,6 +131,7 @@ class CapsuleInput:
     `one_time_keys` and `releases` (sealed) are by position in the deal; position 0 is the provider. `max_rows`,
     `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit. `groups_declared`: that
     policy takes this algorithm's word for the size of its groups. `attestation`: the levels it takes, any when empty.
+    `epsilon_per_use` and `epsilon_left` (the buyer's budget): where either is given, the answer has to be private.
     """
 
     chain_id: int
@@ -142,6 +147,8 @@ class CapsuleInput:
     min_group: int = 1
     groups_declared: bool = False
     attestation: tuple[Level, ...] = ()
+    epsilon_per_use: Epsilon | None = None
+    epsilon_left: Epsilon | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from node.errors import RuntimeRefusedError
 from node.runtime.functions import FUNCTIONS, TYPES
 
-__all__ = ["Tree", "check_groups", "check_tree"]
+__all__ = ["Tree", "check_groups", "check_tree", "nodes"]
 
 Tree = Mapping[str, Any]
 
@@ -75,7 +75,7 @@ def check_tree(tree: Tree, tables: Collection[str]) -> None:
     type that is not on its list, "statement" otherwise.
     """
     known = {name.lower() for name in tables} | {entry["key"].lower() for entry in _entries(tree)}
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if "class" in node:
             _expression(node)
         elif "function_name" in node:
@@ -104,7 +104,7 @@ def check_groups(tree: Tree, tables: Collection[str], group_column: str) -> None
     # where a name stands for two things, only the engine knows which one a place means
     if len(views) != len(entries) or bases & set(views):
         raise RuntimeRefusedError("algorithm", "groups")
-    if any(node.get("class") == "SUBQUERY" for node in _nodes(tree)):
+    if any(node.get("class") == "SUBQUERY" for node in nodes(tree)):
         raise RuntimeRefusedError("algorithm", "groups")
     places = {_group_place(branch, bases, views, group_column) for branch in _branches(tree)}
     if len(places) != 1:
@@ -132,7 +132,7 @@ def _group_place(tree: Tree, bases: set[str], views: Mapping[str, Tree], group_c
         raise RuntimeRefusedError("algorithm", "groups")
     hidden = item["filter"] is not None or tree["having"] or tree["qualify"] or _modifiers(tree) - {"ORDER_MODIFIER"}
     # a star in a projection stands for columns that nobody named
-    starred = any(node.get("class") == "STAR" for item in selected for node in _nodes(item))
+    starred = any(node.get("class") == "STAR" for item in selected for node in nodes(item))
     if hidden or starred or not _keeps_rows(tree, bases, views):
         raise RuntimeRefusedError("algorithm", "groups")
     return place
@@ -180,12 +180,12 @@ def _modifiers(tree: Tree) -> set[str]:
 
 def _entries(tree: Tree) -> Iterator[Tree]:
     """Every CTE of the statement, wherever it stands."""
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if isinstance(node.get("map"), list):
             yield from node["map"]
 
 
-def _nodes(tree: Tree) -> Iterator[Tree]:
+def nodes(tree: Tree) -> Iterator[Tree]:
     """Every object of the tree, without recursion: its depth is the statement's author's choice."""
     waiting: list[Any] = [tree]
     while waiting:

@@ -18,6 +18,7 @@ from capsule.deal import Deal
 from capsule.document import Fields, hexed, read_as
 from capsule.errors import FormatError
 from capsule.ids import Address, Bytes32, DeviceId, Digest
+from capsule.privacy import Epsilon
 from capsule.receipt import SourceVerdict
 from capsule.share import MAX_RELEASE_BYTES
 from capsule.signature import MAX_KEY_BYTES, PublicKey
@@ -235,6 +236,8 @@ def _capsule_json(one: CapsuleInput) -> Json:
         "min_group": one.min_group,
         "groups_declared": one.groups_declared,
         "attestation": [{"level": str(level)} for level in one.attestation],
+        "epsilon_per_use": None if one.epsilon_per_use is None else str(one.epsilon_per_use),
+        "epsilon_left": None if one.epsilon_left is None else str(one.epsilon_left),
     }
 
 
@@ -258,6 +261,8 @@ def _capsule(fields: Fields) -> CapsuleInput:
         min_group=fields.integer("min_group"),
         groups_declared=fields.flag("groups_declared"),
         attestation=fields.objects("attestation", len(Level), _level),
+        epsilon_per_use=_optional_epsilon(fields, "epsilon_per_use"),
+        epsilon_left=_optional_epsilon(fields, "epsilon_left"),
     )
 
 
@@ -294,6 +299,10 @@ def _level(fields: Fields) -> Level:
 
 def _optional(fields: Fields, name: str) -> int | None:
     return None if fields.value(name) is None else fields.integer(name)
+
+
+def _optional_epsilon(fields: Fields, name: str) -> Epsilon | None:
+    return None if fields.value(name) is None else fields.id(name, Epsilon)
 
 
 def _missing(fields: Fields) -> tuple[str, ...]:
