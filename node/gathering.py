@@ -19,10 +19,11 @@ from capsule.order import Order
 from capsule.policy.compiler import compile_policy
 from capsule.source import Anchor, DeviceKey
 from contracts.events import CustodyDealt, UseOpened
+from node.answers import earlier, history_of
 from node.context import Context
-from node.errors import HomeError, RefusedError
+from node.errors import HomeError, RefusedError, RuntimeRefusedError
 from node.home import create_whole
-from node.runtime.protocol import CapsuleInput, Job
+from node.runtime.protocol import MAX_MEMBER_BYTES, CapsuleInput, Job
 from node.store import RunRow, Store
 
 __all__ = ["Gathered", "Gathering", "Repeat", "one_time_name"]
@@ -74,13 +75,16 @@ class Gathering:
         """All that a released order needs.
 
         Raises PeerError while a provider does not give it, RefusedError when this home lost its part, CapsuleError for
-        a deal or a policy that its provider published and nobody can read.
+        a deal or a policy that its provider published and nobody can read, RuntimeRefusedError ("limits", "history")
+        where earlier answers are more than a runtime is told.
         """
         context = self._context
         digest = Digest.parse(row.order_hash)
         algorithm = Algorithm.from_json(self._own("algorithm", Digest.parse(row.algorithm)))
         code = self._own("code", algorithm.code_hash)
         inputs = tuple(self._input(digest, position, opened, algorithm) for position, opened in enumerate(uses))
+        if sum(len(members) for one in inputs for members in one.earlier) > MAX_MEMBER_BYTES:
+            raise RuntimeRefusedError("limits", "history")
         capsules, fetched = zip(*(self._capsule(opened) for opened in uses), strict=True)
         keys, anchors = self._sources(capsules)
         repeat = Repeat.of(digest, context.store)
@@ -121,14 +125,18 @@ class Gathering:
         provider = self.dealt(opened).holders[0]
         policy = compile_policy(self._fetched(provider, "policy", pin.policy_hash))
         releases = context.view.releases[opened.use]
-        _, rows_used, _ = context.ledger.access.counts_of(pin.asset, context.view.grant(opened.grant).buyer)
+        deal = Deal.from_json(self._fetched(provider, "deal", pin.deal_hash))
+        buyer = context.view.grant(opened.grant).buyer
+        _, rows_used, _ = context.ledger.access.counts_of(pin.asset, buyer)
+        # a repeated answer goes to nobody: what others were told has no part in it
+        history = None if Repeat.of(order, context.store) else history_of(context.store, buyer, pin.asset)
         budget = context.ledger.access.grant_of(opened.grant).rows_per_buyer
         secrets = {index: context.store.secret(one_time_name(order, position, index)) for index in releases}
         return CapsuleInput(
             chain_id=context.ledger.domain.chain_id,
             access=context.ledger.access.address,
             use=opened.use,
-            deal=Deal.from_json(self._fetched(provider, "deal", pin.deal_hash)),
+            deal=deal,
             capsule_root=pin.capsule_root,
             policy_hash=pin.policy_hash,
             one_time_keys={index: BoxKey(secret) for index, secret in secrets.items() if secret is not None},
@@ -136,6 +144,10 @@ class Gathering:
             max_rows=policy.runtime.max_rows,
             rows_left=max(0, budget - rows_used),
             min_group=policy.runtime.min_group,
+            max_bytes=policy.runtime.max_bytes,
+            suppress_groups=policy.runtime.suppress_groups,
+            groups_left=None if history is None else max(0, policy.runtime.groups_per_buyer - history.groups),
+            earlier=() if history is None else earlier(history, deal.capsule_id),
             attestation=policy.holder.attestation,
             groups_declared=policy.runtime.declared_groups and algorithm.hash in policy.terms.algorithms,
         )

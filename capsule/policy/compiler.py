@@ -59,14 +59,19 @@ class HolderChecks:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChecks:
-    """What the runtime checks before a result leaves: most rows of one result, least rows behind each of them.
+    """What the runtime checks before a result leaves: most rows and bytes of one result, least rows behind each row.
 
     `declared_groups`: a listed algorithm's own word for the size of its groups is taken, where nothing can count them.
+    `suppress_groups`: rows behind which there are too few are left out, instead of the whole result.
+    `groups_per_buyer`: the most groups that a buyer may ask for, over all of its grants.
     """
 
     max_rows: int
     min_group: int
     declared_groups: bool
+    max_bytes: int = UNLIMITED_U64
+    suppress_groups: bool = False
+    groups_per_buyer: int = UNLIMITED_U64
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,9 @@ def compile_policy(document: Json) -> Compiled:
             max_rows=bounds.most("ds:outputRows", UNLIMITED_U64),
             min_group=bounds.least("ds:groupSize", 1),
             declared_groups=bounds.flag("ds:declaredGroups"),
+            max_bytes=bounds.most("ds:outputBytes", UNLIMITED_U64),
+            suppress_groups=bounds.flag("ds:suppressSmallGroups"),
+            groups_per_buyer=bounds.most("ds:groupsPerBuyer", UNLIMITED_U64),
         ),
         MappingProxyType(labels),
         policy.constraints,

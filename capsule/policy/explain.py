@@ -35,8 +35,8 @@ class Outcome(StrEnum):
 class AccessFacts:
     """What is known about an access; None where it is not known yet.
 
-    `time` and `granted_at` in unix seconds; the counts are of what was spent before this access, `rows_out` of its
-    result.
+    `time` and `granted_at` in unix seconds; the counts are of what was spent before this access, `rows_out`,
+    `result_bytes` and `groups_out` of its result.
     """
 
     time: int
@@ -57,6 +57,9 @@ class AccessFacts:
     attestation: Level | None = None
     rows_out: int | None = None
     smallest_group: int | None = None
+    result_bytes: int | None = None
+    buyer_groups: int | None = None
+    groups_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,25 @@ def _buyer_rows(compiled: Compiled, facts: AccessFacts) -> _Said:
     return _within("rows returned to this buyer", "返回该使用方的行数", total, compiled.terms.rows_per_buyer)
 
 
+def _buyer_groups(compiled: Compiled, facts: AccessFacts) -> _Said:
+    total = None if facts.buyer_groups is None else facts.buyer_groups + (facts.groups_out or 0)
+    return _within("groups asked by this buyer", "该使用方累计分组数", total, compiled.runtime.groups_per_buyer)
+
+
+def _suppressed(compiled: Compiled, _: AccessFacts) -> _Said:
+    if compiled.runtime.suppress_groups:
+        return (
+            Outcome.ALLOWED,
+            "rows that stand for too few rows are left out of the result",
+            "分组过小的行从结果中隐去",
+        )
+    return (
+        Outcome.ALLOWED,
+        "a row that stands for too few rows holds the whole result back",
+        "只要有一行分组过小，整个结果即被拒绝",
+    )
+
+
 def _custodians(compiled: Compiled, facts: AccessFacts) -> _Said:
     strangers = None if facts.custodians is None else set(facts.custodians) - set(compiled.terms.holders)
     return (
@@ -283,6 +305,11 @@ _SAYINGS: Final = MappingProxyType[str, Callable[[Compiled, AccessFacts], _Said]
         ),
         "ds:attestation": _attestation,
         "ds:outputRows": lambda c, f: _within("rows of the result", "结果行数", f.rows_out, c.runtime.max_rows),
+        "ds:outputBytes": lambda c, f: _within(
+            "bytes of the result", "结果字节数", f.result_bytes, c.runtime.max_bytes
+        ),
+        "ds:groupsPerBuyer": _buyer_groups,
+        "ds:suppressSmallGroups": _suppressed,
         "ds:declaredGroups": _declared_groups,
         "ds:groupSize": lambda c, f: _within(
             "smallest group in the result", "结果最小分组", f.smallest_group, c.runtime.min_group, at_least=True

@@ -108,7 +108,10 @@ OPERANDS: Final = MappingProxyType(
         "ds:measurement": Operand(Label.HOLDER, Shape.ONE_OF, Value.DIGEST),
         "ds:attestation": Operand(Label.HOLDER, Shape.ONE_OF, Value.TEXT),
         "ds:outputRows": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
+        "ds:outputBytes": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
         "ds:groupSize": Operand(Label.RUNTIME, Shape.AT_LEAST, Value.COUNT),
+        "ds:suppressSmallGroups": Operand(Label.RUNTIME, Shape.FLAG, Value.BOOLEAN),
+        "ds:groupsPerBuyer": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
         # A module counts its groups by itself: the runtime compares what it says, that it is true is the module's word.
         "ds:declaredGroups": Operand(Label.DECLARED, Shape.FLAG, Value.BOOLEAN),
     }

@@ -127,6 +127,9 @@ def test_holders_and_runtime_get_their_checks() -> None:
             constraint("ds:measurement", "isAnyOf", [str(digest(2)), str(digest(1))]),
             constraint("ds:outputRows", "lteq", 100),
             constraint("ds:groupSize", "gteq", 5),
+            constraint("ds:outputBytes", "lt", 65_536),
+            constraint("ds:suppressSmallGroups", "eq", True),
+            constraint("ds:groupsPerBuyer", "lteq", 1_000),
             constraint("ds:declaredGroups", "eq", True),
             constraint("ds:attestation", "isAnyOf", ["hardware", "software"]),
             target=f"urn:dataspace:asset:{ASSET}",
@@ -135,7 +138,16 @@ def test_holders_and_runtime_get_their_checks() -> None:
     assert compiled.holder.measurements == (digest(1), digest(2))
     assert compiled.holder.attestation == (Level.HARDWARE, Level.SOFTWARE)
     assert compiled.holder.asset == ASSET
-    assert compiled.runtime == RuntimeChecks(max_rows=100, min_group=5, declared_groups=True)
+    assert compiled.runtime == RuntimeChecks(
+        max_rows=100,
+        min_group=5,
+        declared_groups=True,
+        max_bytes=65_535,
+        suppress_groups=True,
+        groups_per_buyer=1_000,
+    )
+    for term in ("ds:outputBytes", "ds:suppressSmallGroups", "ds:groupsPerBuyer"):
+        assert compiled.labels[term] is Label.RUNTIME
     assert compiled.terms == OPEN_TERMS
     assert set(compiled.labels.values()) == {Label.HOLDER, Label.RUNTIME, Label.DECLARED}
 
@@ -251,12 +263,21 @@ def test_every_term_is_labelled() -> None:
                 "ds:computeByBuyer",
                 "ds:computeByCustodian",
                 "ds:declaredGroups",
+                "ds:suppressSmallGroups",
             )
         },
         **{name: constraint(name, "gteq", 2) for name in ("ds:leastThreshold", "ds:groupSize")},
         **{
             name: constraint(name, "lteq", 2)
-            for name in ("count", "ds:usesPerBuyer", "ds:usesTotal", "ds:rowsPerBuyer", "ds:outputRows")
+            for name in (
+                "count",
+                "ds:usesPerBuyer",
+                "ds:usesTotal",
+                "ds:rowsPerBuyer",
+                "ds:outputRows",
+                "ds:outputBytes",
+                "ds:groupsPerBuyer",
+            )
         },
         **{name: constraint(name, "eq", "x", **{"ds:label": "declared"}) for name in DECLARABLE},
     }
