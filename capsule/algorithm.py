@@ -19,7 +19,7 @@ from capsule.digest import document_digest, tagged
 from capsule.document import Fields, hexed, no_unknown, read_as
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import Digest
-from capsule.privacy import Privacy
+from capsule.privacy import NO_EPSILON, Epsilon, Privacy
 
 __all__ = ["KIND", "KINDS", "SALT_SIZE", "Algorithm", "Column", "ColumnType", "Parameters", "code_digest"]
 
@@ -131,6 +131,11 @@ class Algorithm:
         if self.privacy is None:
             return ()
         return tuple(column for column in self.output if column.name not in self.privacy.noised)
+
+    @property
+    def epsilon(self) -> Epsilon:
+        """What one answer spends of a privacy budget; nothing where it promises no privacy."""
+        return NO_EPSILON if self.privacy is None else self.privacy.epsilon
 
     @property
     def hash(self) -> Digest:

@@ -16,7 +16,7 @@ from capsule.canonical import Json
 from capsule.document import Fields
 from capsule.errors import FormatError, InputError
 
-__all__ = ["MAX_DELTA", "MAX_KEYS", "MIN_DELTA", "BoundedSum", "Epsilon", "Key", "Privacy"]
+__all__ = ["MAX_DELTA", "MAX_KEYS", "MIN_DELTA", "NO_EPSILON", "BoundedSum", "Epsilon", "Key", "Privacy"]
 
 MAX_DELTA: Final = 1e-6
 """The most that an answer's guarantee may fail with beyond epsilon: no budget counts it, so it has to be negligible."""
@@ -24,9 +24,10 @@ MIN_DELTA: Final = 1e-12
 """Far enough from 0 for doubles to tell the two apart in the tail of the noise."""
 MAX_KEYS: Final = 10_000
 
-_EPSILON: Final = re.compile(r"(0|[1-9][0-9]{0,3})(?:\.([0-9]{0,5}[1-9]))?")
+_EPSILON: Final = re.compile(r"(0|[1-9][0-9]{0,9})(?:\.([0-9]{0,5}[1-9]))?")
 _MILLION: Final = 1_000_000
-_MOST_EPSILON: Final = 1_000 * _MILLION
+_MOST_MILLIONTHS: Final = 2**53 - 1
+_MOST_OF_ONE: Final = 1_000 * _MILLION
 # In units of the sum: with 2^31 rows at most, every sum and its noise stay within 64 bits.
 _MOST_BOUND: Final = 2**31
 _MOST_DECIMALS: Final = 6
@@ -39,25 +40,37 @@ Key: TypeAlias = tuple[str | int | bool | None, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Epsilon:
-    """An amount of privacy budget from 0 to 1000, in millionths."""
+    """An amount of privacy budget from 0, in millionths."""
 
     millionths: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.millionths, bool) or not 0 <= self.millionths <= _MOST_EPSILON:
-            raise InputError("an epsilon is from 0 to 1000, in millionths")
+        if isinstance(self.millionths, bool) or not 0 <= self.millionths <= _MOST_MILLIONTHS:
+            raise InputError("an epsilon is from 0 to 2^53 - 1 millionths")
 
     @classmethod
     def parse(cls, text: str) -> Epsilon:
         """Reads the one form of decimal text, such as 0.5, 1 or 0.000001."""
         match = _EPSILON.fullmatch(text)
         if match is None:
-            raise InputError(f"{text!r:.40} is no epsilon: a number from 0 to 1000 with at most six decimals")
+            raise InputError(
+                f"{text!r:.40} is no epsilon: a number from 0 with at most six decimals, none of them in vain"
+            )
         return cls(int(match[1]) * _MILLION + int((match[2] or "").ljust(6, "0")))
+
+    def __add__(self, other: Epsilon) -> Epsilon:
+        return Epsilon(min(self.millionths + other.millionths, _MOST_MILLIONTHS))
+
+    def less(self, spent: Epsilon) -> Epsilon:
+        """What is left of a budget; nothing where more is spent."""
+        return Epsilon(max(0, self.millionths - spent.millionths))
 
     def __str__(self) -> str:
         whole, rest = divmod(self.millionths, _MILLION)
         return f"{whole}.{rest:06}".rstrip("0") if rest else str(whole)
+
+
+NO_EPSILON: Final = Epsilon(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +118,8 @@ class Privacy:
     def __post_init__(self) -> None:
         if not self.noised or len(self.sums) > _MOST_SUMS or len(set(self.noised)) != len(self.noised):
             raise InputError(f"a private algorithm has a count or at most {_MOST_SUMS} sums, each a column of its own")
-        if self.share.millionths == 0:
-            raise InputError("a private algorithm's epsilon leaves nothing for each of its columns")
+        if self.share.millionths == 0 or self.epsilon.millionths > _MOST_OF_ONE:
+            raise InputError("a private algorithm's epsilon is at most 1000, and a millionth for each column at least")
         if self.delta is not None and not MIN_DELTA <= self.delta <= MAX_DELTA:
             raise InputError(f"a private algorithm's delta is from {MIN_DELTA} to {MAX_DELTA}")
         if self.delta is not None and (self.count is None or self.keys is not None):

@@ -39,6 +39,7 @@ _KINDS: Final = MappingProxyType(
         Measure.TIME: Kind.TIME,
         Measure.DURATION: Kind.DURATION,
         Measure.COUNT: Kind.NUMBER,
+        Measure.EPSILON: Kind.NUMBER,
         Measure.BOOLEAN: Kind.BOOLEAN,
     }
 )
@@ -181,7 +182,8 @@ def _span(constraint: Constraint, operand: Operand | None, kind: Kind) -> Span |
         return None
     if operand is not None and operand.shape is Shape.FLAG:
         return _flag(constraint, measure)
-    whole = kind is Kind.NUMBER and measure == measure.to_integral_value()
+    counted = kind is Kind.NUMBER and (operand is None or operand.value is Measure.COUNT)
+    whole = counted and measure == measure.to_integral_value()
     make = _SPANS.get(constraint.operator)
     return None if make is None else make(kind, measure, whole)
 

@@ -20,7 +20,7 @@ from node.runtime.guard import Bounds, result_document, verify_output, verify_sp
 from node.runtime.intake import Intake, take_in
 from node.runtime.module import check_module
 from node.runtime.noise import Noise, add_noise
-from node.runtime.protocol import Completed, Job, Limits
+from node.runtime.protocol import Answered, Completed, Job, Limits
 from node.runtime.records import read_rows, write_input
 from node.runtime.sql import Statement, check, table_names
 from node.runtime.wasm import run_module
@@ -103,6 +103,7 @@ def execute(
         output_hash=output_digest(document, job.result_salt),
         rows_in=sum(one.table.num_rows for one in taken),
         rows_out=len(answer.rows),
+        answered=tuple(Answered(groups=max(1, len(answer.rows)), epsilon=job.algorithm.epsilon) for _ in job.capsules),
         source=_source(taken),
         measurement=measurement,
         protected=protected,

@@ -34,6 +34,10 @@ def count(operator: str, number: int) -> str:
     return constraint("odrl:count", operator, str(number))
 
 
+def epsilon(operator: str, most: str) -> str:
+    return constraint("ds:epsilonPerBuyer", operator, most)
+
+
 def purpose(operator: str, *names: str) -> str:
     return constraint("odrl:purpose", operator, ", ".join(f'"{name}"' for name in names))
 
@@ -89,6 +93,10 @@ LATE = f"odrl:prohibition [odrl:action odrl:use; odrl:constraint {count('gt', 2)
             Relation.EQUAL,
         ),
         (scope(constraint("odrl:spatial", "isPartOf", "ex:CN")), scope(), Relation.NARROWER),
+        (scope(epsilon("lteq", "0.5")), scope(), Relation.NARROWER),
+        (scope(epsilon("lteq", "0.5")), scope(epsilon("lt", "0.5")), Relation.WIDER),
+        # an epsilon is no count: between 3 and 4 there is more
+        (scope(epsilon("lteq", "3")), scope(epsilon("lt", "4")), Relation.NARROWER),
     ],
 )
 def test_relation_of_two_policies(one: Scope, other: Scope, expected: Relation) -> None:
@@ -371,3 +379,9 @@ def test_a_modules_word_for_its_groups_is_taken_only_where_both_take_it() -> Non
     taking = scope(constraint("ds:declaredGroups", "eq", "true"))
     assert meet(taking, scope()) == scope()
     assert meet(taking, taking) == taking
+
+
+def test_the_smaller_privacy_budget_is_the_common_one() -> None:
+    one, other = scope(epsilon("lteq", "0.5")), scope(epsilon("lteq", "0.25"), count("lteq", 3))
+    assert meet(one, other) == other == meet(other, one)
+    assert again(meet(one, other)) == other
