@@ -20,7 +20,7 @@ from capsule.document import hexed
 from node.errors import GuardError
 from node.runtime.engine import Answer, Cell
 
-__all__ = ["KIND", "Bounds", "result_document", "verify_output"]
+__all__ = ["KIND", "Bounds", "result_document", "verify_bytes", "verify_output"]
 
 KIND: Final = "dataspace/result"
 
@@ -30,11 +30,14 @@ _SAFE_INTEGER: Final = 2**53 - 1
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What policies and budgets let out. `max_rows` and `rows_left` (the buyer's budget) are None when without limit;
-    `min_group` is the least number of rows behind each row of a result, 1 for no such rule."""
+    `min_group` is the least number of rows behind each row of a result, 1 for no such rule; `suppress_groups`: rows
+    behind which there are fewer are left out. `max_bytes` is of the document, None when without limit."""
 
     max_rows: int | None
     rows_left: int | None
     min_group: int
+    max_bytes: int | None = None
+    suppress_groups: bool = False
 
     @property
     def most_rows(self) -> int | None:
@@ -72,6 +75,13 @@ def result_document(answer: Answer, algorithm: Algorithm, salt: bytes) -> bytes:
             "salt": hexed(salt),
         }
     )
+
+
+def verify_bytes(document: bytes, bounds: Bounds) -> bytes:
+    """Returns the result's bytes when they are not too many; GuardError ("bytes") otherwise."""
+    if bounds.max_bytes is not None and len(document) > bounds.max_bytes:
+        raise GuardError("bytes")
+    return document
 
 
 def _value(cell: Cell | date | Decimal, kind: ColumnType) -> Json:

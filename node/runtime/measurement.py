@@ -35,6 +35,7 @@ DEPENDENCIES: Final = (
     "orjson",
     "pyarrow",
     "pycryptodome",
+    "pyroaring",
     "PyNaCl",
     "pyseccomp",
     "rfc8785",
