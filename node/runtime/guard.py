@@ -21,7 +21,7 @@ from capsule.privacy import Epsilon
 from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.engine import Answer, Cell
 
-__all__ = ["KIND", "Bounds", "result_document", "verify_output", "verify_spending"]
+__all__ = ["KIND", "Bounds", "result_document", "verify_bytes", "verify_output", "verify_spending"]
 
 KIND: Final = "dataspace/result"
 
@@ -31,12 +31,15 @@ _SAFE_INTEGER: Final = 2**53 - 1
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What policies and budgets let out. `max_rows` and `rows_left` (the buyer's budget) are None when without limit;
-    `min_group` is the least number of rows behind each row of a result, 1 for no such rule. `most_epsilon`: the most
-    that the answer may spend; None where it needs no noise."""
+    `min_group` is the least number of rows behind each row of a result, 1 for no such rule; `suppress_groups`: rows
+    behind which there are fewer are left out. `max_bytes` is of the document, None when without limit. `most_epsilon`
+    is the most that the answer may spend, None where it needs no noise."""
 
     max_rows: int | None
     rows_left: int | None
     min_group: int
+    max_bytes: int | None = None
+    suppress_groups: bool = False
     most_epsilon: Epsilon | None = None
 
     @property
@@ -87,6 +90,13 @@ def result_document(answer: Answer, algorithm: Algorithm, salt: bytes) -> bytes:
             "salt": hexed(salt),
         }
     )
+
+
+def verify_bytes(document: bytes, bounds: Bounds) -> bytes:
+    """Returns the result's bytes when they are not too many; GuardError ("bytes") otherwise."""
+    if bounds.max_bytes is not None and len(document) > bounds.max_bytes:
+        raise GuardError("bytes")
+    return document
 
 
 def _value(cell: Cell | date | Decimal, kind: ColumnType) -> Json:

@@ -36,6 +36,7 @@ DEPENDENCIES: Final = (
     "orjson",
     "pyarrow",
     "pycryptodome",
+    "pyroaring",
     "PyNaCl",
     "pyseccomp",
     "rfc8785",

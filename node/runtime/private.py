@@ -9,7 +9,6 @@ an integer. What that gives is exact and stays in this process; `noise` makes of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,14 +16,13 @@ from capsule.algorithm import Algorithm
 from capsule.privacy import BoundedSum
 from node.errors import RuntimeRefusedError
 from node.runtime.functions import AGGREGATES
-from node.runtime.shape import Tree, nodes
+from node.runtime.shape import Tree, is_same, nodes
 
-__all__ = ["bare", "rewritten"]
+__all__ = ["rewritten"]
 
 Read = Callable[[str], Tree]
 """Reads SQL text with the engine's parser."""
 
-_LOCATIONS: Final = ("query_location", "query_location_length")
 _HOLE: Final = "summand"
 
 
@@ -64,13 +62,6 @@ def rewritten(tree: Tree, algorithm: Algorithm, tables: Collection[str], read: R
     }
 
 
-def bare(tree: Any) -> Any:
-    """A tree without where its parts stand in the text, to compare what it means."""
-    if isinstance(tree, Mapping):
-        return {name: bare(value) for name, value in tree.items() if name not in _LOCATIONS}
-    return [bare(value) for value in tree] if isinstance(tree, list) else tree
-
-
 def _refuse_unless(fits: bool) -> None:
     if not fits:
         raise RuntimeRefusedError("algorithm", "privacy")
@@ -91,7 +82,8 @@ def _check_groups(tree: Tree, selected: Sequence[Tree], keys: Sequence[Tree]) ->
         return
     grouped = [_placed(expression, selected) for expression in tree["group_expressions"]]
     _refuse_unless(tree["group_sets"] == ([list(range(len(grouped)))] if grouped else []))
-    _refuse_unless({_meaning(one) for one in grouped} == {_meaning(key) for key in keys})
+    _refuse_unless(all(any(_means(one, key) for key in keys) for one in grouped))
+    _refuse_unless(all(any(_means(one, key) for one in grouped) for key in keys))
 
 
 def _placed(expression: Tree, selected: Sequence[Tree]) -> Tree:
@@ -102,8 +94,8 @@ def _placed(expression: Tree, selected: Sequence[Tree]) -> Tree:
     return selected[int(place) - 1]
 
 
-def _meaning(expression: Tree) -> str:
-    return json.dumps({**bare(expression), "alias": ""}, sort_keys=True)
+def _means(one: Tree, other: Tree) -> bool:
+    return is_same({**one, "alias": ""}, {**other, "alias": ""})
 
 
 def _name(item: Tree) -> str:

@@ -236,7 +236,7 @@ def ask(sql: str, *, table: pa.Table = TABLE) -> Answer:
         privacy=FORM,
     )
     engine = Engine({"readings": table}, memory_bytes=256 << 20, threads=1, private=True)
-    statement = engine.check(check(sql, ("readings",)), algorithm, 1)
+    statement = engine.exact(check(sql, ("readings",)), algorithm)
     return engine.run(statement, algorithm, Parameters({}, bytes(32)), most_rows=100, most_bytes=10_000)
 
 
