@@ -198,7 +198,7 @@ class Algorithm:
                 output=fields.objects("output", MAX_COLUMNS, _column),
                 group_column=None if fields.value("group_column") is None else fields.text("group_column"),
                 deterministic=fields.has("deterministic") and _claimed(fields),
-                privacy=Privacy.read(fields.object("privacy")) if fields.has("privacy") else None,
+                privacy=Privacy.from_json(fields.value("privacy")) if fields.has("privacy") else None,
                 unknown=fields.unknown(),
             )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from capsule.canonical import Json
-from capsule.document import Fields
+from capsule.document import Fields, read_as
 from capsule.errors import FormatError, InputError
 
 __all__ = ["MAX_DELTA", "MAX_KEYS", "MIN_DELTA", "NO_EPSILON", "BoundedSum", "Epsilon", "Key", "Privacy"]
@@ -155,15 +155,17 @@ class Privacy:
         }
 
     @classmethod
-    def read(cls, fields: Fields) -> Privacy:
+    def from_json(cls, document: Json) -> Privacy:
         """Reads the member of a manifest. A member that is not known would change the promise: FormatError."""
-        privacy = cls(
-            epsilon=fields.id("epsilon", Epsilon),
-            count=None if fields.value("count") is None else fields.text("count"),
-            sums=fields.objects("sums", _MOST_SUMS, _sum),
-            keys=None if fields.value("keys") is None else _keys(fields.value("keys")),
-            delta=None if fields.value("delta") is None else float(fields.number("delta")),
-        )
+        fields = Fields(document, "privacy")
+        with read_as("privacy"):
+            privacy = cls(
+                epsilon=fields.id("epsilon", Epsilon),
+                count=None if fields.value("count") is None else fields.text("count"),
+                sums=fields.objects("sums", _MOST_SUMS, _sum),
+                keys=None if fields.value("keys") is None else _keys(fields.value("keys")),
+                delta=None if fields.value("delta") is None else float(fields.number("delta")),
+            )
         if fields.unknown():
             raise FormatError("privacy: a member is unknown")
         return privacy

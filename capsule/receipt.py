@@ -104,7 +104,8 @@ class Receipt:
     `measurement` is of the runtime that the use was opened with, whether or not it ran. `log_head` is the head of the
     node's operation log that contains what led to the receipt; the receipt's own entry comes after it. `reexecutes` is
     the hash of the receipt whose run this one repeats, with its parameters and under its output's salt. `epsilon` is
-    what a private answer spent of the buyer's privacy budget on each of the assets; None for any other run.
+    what a private answer, or a refusal that came after rows were looked at, spent of the buyer's privacy budget on each
+    of the assets; None for any other run.
     """
 
     order_hash: Digest
@@ -148,8 +149,8 @@ class Receipt:
                 raise InputError(f"failure {self.failure!r:.40} is not one of {', '.join(FAILURES.values())}")
             if (self.guard, self.rows_out, self.output) != (GUARD_REFUSED, 0, NO_OUTPUT):
                 raise InputError("the receipt of a failed run lets nothing out")
-        if self.epsilon is not None and (self.failure or self.epsilon == NO_EPSILON or self.reexecutes is not None):
-            raise InputError("only a completed run of a private algorithm spends an epsilon, and it is above 0")
+        if self.epsilon is not None and (self.epsilon == NO_EPSILON or self.reexecutes is not None):
+            raise InputError("a receipt's epsilon is above 0, and no repeated run spends any")
 
     @property
     def hash(self) -> Digest:

@@ -21,7 +21,7 @@ from capsule.errors import CapsuleError
 from capsule.ids import Bytes32, Digest, UseId
 from capsule.oplog import PASSED, Act, LogEntry
 from capsule.order import Order, order_hash, recover
-from capsule.privacy import Epsilon
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.receipt import (
     FAILURES,
     GUARD_PASSED,
@@ -43,7 +43,7 @@ from node.home import write_whole
 from node.runtime.execution import check_algorithm
 from node.runtime.launch import run
 from node.runtime.measurement import measure
-from node.runtime.protocol import Completed, Limits, Refused
+from node.runtime.protocol import Answered, Completed, Limits, Refused
 from node.store import AnsweredRow, RunRow
 
 __all__ = ["CloseReason", "Compute", "Progress"]
@@ -270,9 +270,12 @@ class Compute:
             fuel=context.settings.run_fuel,
         )
         outcome = self._outcome(gathered, limits)
-        if isinstance(outcome, Refused):
-            return self._refused(outcome, gathered, uses), ()
-        return self._completed(outcome, gathered, uses)
+        if isinstance(outcome, Completed):
+            return self._completed(outcome, gathered, uses)
+        spent = outcome.spent(gathered.job)
+        left = [Answered(groups=0, epsilon=spent)] * len(uses) if spent > NO_EPSILON else []
+        answered, answers = self._remembered(gathered, uses, left)
+        return self._refused(outcome, gathered, uses, answers), answered
 
     def _outcome(self, gathered: Gathered, limits: Limits) -> Completed | Refused:
         """What the confined runtime makes of a job."""
@@ -282,12 +285,7 @@ class Compute:
     def _completed(
         self, outcome: Completed, gathered: Gathered, uses: Sequence[UseOpened]
     ) -> tuple[Closing, Sequence[AnsweredRow]]:
-        store, order = self._context.store, uses[0].order_hash
-        answered: Sequence[AnsweredRow] = ()
-        answers = NO_ANSWERS
-        if Repeat.of(order, store) is None:
-            buyer = self._context.view.grant(uses[0].grant).buyer
-            answered, answers = added(store, order, buyer, gathered.job.capsules, outcome.answered)
+        answered, answers = self._remembered(gathered, uses, outcome.answered)
         write_whole(self._result_path(uses[0].order_hash), outcome.sealed_result)
         receipt = self._receipt(
             uses,
@@ -303,8 +301,25 @@ class Compute:
         )
         return Closing(CloseReason.COMPLETED, receipt, outcome.sealed_result_hash, outcome.rows_out), answered
 
+    def _remembered(
+        self, gathered: Gathered, uses: Sequence[UseOpened], answered: Sequence[Answered]
+    ) -> tuple[Sequence[AnsweredRow], Digest]:
+        """What a run's answer adds to this node's memory, and the log's digest of it."""
+        store, order = self._context.store, uses[0].order_hash
+        if not answered or Repeat.of(order, store) is not None:
+            return (), NO_ANSWERS
+        buyer = self._context.view.grant(uses[0].grant).buyer
+        return added(store, order, buyer, gathered.job.capsules, answered)
+
     def _failed(
-        self, uses: Sequence[UseOpened], reason: CloseReason, *, protected: bool = False, verdict: str = ""
+        self,
+        uses: Sequence[UseOpened],
+        reason: CloseReason,
+        *,
+        protected: bool = False,
+        verdict: str = "",
+        answers: Digest = NO_ANSWERS,
+        epsilon: Epsilon | None = None,
     ) -> Closing:
         """A failed close with its receipt, also where too few released: of an order's uses one may have had enough."""
         receipt = self._receipt(
@@ -317,6 +332,8 @@ class Compute:
             protected=protected,
             verdict=verdict or FAILURES[reason],
             failure=FAILURES[reason],
+            answers=answers,
+            epsilon=epsilon,
         )
         return Closing(reason, receipt)
 
@@ -383,7 +400,7 @@ class Compute:
     def _entry(self, act: Act, order: Digest, reason: str = "", **digests: Bytes32) -> LogEntry:
         return LogEntry(act, self._context.clock(), order, digests, reason)
 
-    def _refused(self, outcome: Refused, gathered: Gathered, uses: Sequence[UseOpened]) -> Closing:
+    def _refused(self, outcome: Refused, gathered: Gathered, uses: Sequence[UseOpened], answers: Digest) -> Closing:
         """A failed close. A wrong share is proven by publishing the one one-time key that opens it; shares that are
         all right and do not make the key accuse nobody whose share that would show to be good.
         """
@@ -393,7 +410,15 @@ class Compute:
         if (outcome.kind, outcome.reason) == ("share", "key"):
             return self._failed(uses, CloseReason.KEY_WRONG, protected=outcome.protected, verdict=verdict)
         if (outcome.kind, outcome.reason) != ("share", "wrong") or outcome.capsule is None or outcome.index is None:
-            return self._failed(uses, REFUSED[outcome.kind], protected=outcome.protected, verdict=verdict)
+            spent = outcome.spent(gathered.job)
+            return self._failed(
+                uses,
+                REFUSED[outcome.kind],
+                protected=outcome.protected,
+                verdict=verdict,
+                answers=answers,
+                epsilon=spent if spent > NO_EPSILON else None,
+            )
         one = gathered.job.capsules[outcome.capsule]
         accusation = Accusation(
             use=UseId(one.use),

@@ -271,6 +271,12 @@ class Refused:
         if self.reason not in REASONS.get(self.kind, {}):
             raise InputError("not a reason that a runtime gives")
 
+    def spent(self, job: Job) -> Epsilon:
+        """What the refusal spends of a privacy budget: it may tell of rows that were looked at, so that it counts as
+        the answer would have, unless it came before."""
+        looked = {"algorithm": self.reason in ("failed", "crashed"), "guard": self.reason != "epsilon", "limits": True}
+        return job.algorithm.epsilon if looked.get(self.kind, False) else NO_EPSILON
+
     @property
     def sentence(self) -> str:
         """What happened, for people."""

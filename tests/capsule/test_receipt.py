@@ -8,7 +8,7 @@ from capsule.canonical import Json, decode, encode
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import GrantId, UseId
 from capsule.oplog import LogHead
-from capsule.privacy import Epsilon
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.receipt import (
     FAILURES,
     NO_OUTPUT,
@@ -89,11 +89,10 @@ def test_receipt_of_a_private_run_tells_what_it_spent() -> None:
             Receipt.from_json({**document, "epsilon": written})
 
 
-def test_failed_run_and_repeated_run_spend_nothing() -> None:
-    failed = {"guard": "refused", "rows_out": 0, "output": NO_OUTPUT, "failure": "output_refused"}
-    for changes in (failed, {"reexecutes": digest(9)}):
+def test_repeated_run_spends_nothing_and_nothing_is_not_written() -> None:
+    for changes in ({"reexecutes": digest(9)}, {"epsilon": NO_EPSILON}):
         with pytest.raises(InputError):
-            replace(RECEIPT, epsilon=Epsilon.parse("0.5"), **changes)  # type: ignore[arg-type]
+            replace(RECEIPT, **{"epsilon": Epsilon.parse("0.5"), **changes})  # type: ignore[arg-type]
 
 
 def test_a_signature_for_one_kind_of_paper_is_none_for_another() -> None:
