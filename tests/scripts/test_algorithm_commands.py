@@ -82,6 +82,6 @@ def test_sql_that_noise_can_not_be_drawn_for_is_refused_before_anybody_is_asked(
     assert (status, out.exists()) == (2, False)
     assert "private" in output
     code.write_text("SELECT k, count(*) AS n, sum(amount) AS total FROM readings GROUP BY k")
-    for text, expected in (("{", 3), (json.dumps({**PROMISE, "epsilon": 0.5}), 3)):
+    for text in ("{", json.dumps({**PROMISE, "epsilon": 0.5})):
         promise.write_text(text)
-        assert (told(code, out, *COLUMNS, "--privacy", str(promise))[0], out.exists()) == (expected, False)
+        assert (told(code, out, *COLUMNS, "--privacy", str(promise))[0], out.exists()) == (2, False)
