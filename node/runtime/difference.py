@@ -67,18 +67,18 @@ def check_difference(told: Sequence[Partition], earlier: Sequence[Partition], ro
     known = [whole, *earlier]
     for partition in told:
         for other in (*known, *told):
-            _check(_sets(partition), other, least)
+            _check(partition, other, least)
         for other in known:
-            _check(_sets(other), partition, least)
+            _check(other, partition, least)
 
 
-def _sets(partition: Partition) -> tuple[BitMap, ...]:
-    return (*partition.groups, partition.union)
-
-
-def _check(sets: Sequence[BitMap], partition: Partition, least: int) -> None:
-    for one in sets:
-        if 0 < _gap(one, partition, least) < least:
+def _check(one: Partition, other: Partition, least: int) -> None:
+    """Holds each group of one partition, and all of them together, against the sums of another's."""
+    same = one.key & other.key
+    alone = (group for key, group in one.by_key.items() if key not in same)
+    together = () if same == one.key else (one.union,)
+    for rows in (*alone, *together):
+        if 0 < _gap(rows, other, least) < least:
             raise GuardError("difference")
 
 
@@ -88,11 +88,13 @@ def _gap(rows: BitMap, partition: Partition, enough: int) -> int:
     Each group is in the sum or not, whichever costs fewer rows. Where nothing is left over, `rows` is such a sum, and
     the next closest differs from it by a whole group.
     """
-    gap = len(rows) - rows.intersection_cardinality(partition.union)
+    left = rows.intersection_cardinality(partition.union)
+    gap = len(rows) - left
     for group in partition.groups:
-        if gap >= enough:
+        if gap >= enough or left == 0:
             break
         common = rows.intersection_cardinality(group)
+        left -= common
         gap += min(common, len(group) - common)
     return gap
 

@@ -6,6 +6,7 @@ further columns at its end, the numbers of the rows behind each of its rows: not
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,9 +62,14 @@ class Partition:
         return BitMap.union(*self.groups) if self.groups else BitMap()
 
     @cached_property
+    def by_key(self) -> dict[bytes, BitMap]:
+        """The groups by bytes that equal groups share."""
+        return {group.serialize(): group for group in self.groups}
+
+    @cached_property
     def key(self) -> frozenset[bytes]:
         """Equal for partitions of the same groups, in whatever order they were told."""
-        return frozenset(group.serialize() for group in self.groups)
+        return frozenset(self.by_key)
 
 
 def free_name(text: str, tables: Sequence[pa.Table]) -> str:
@@ -107,7 +113,7 @@ def read_rows(text: str | None, count: object) -> BitMap:
     rows = BitMap()
     if text:
         numbers = pc.split_pattern(pa.array([text], pa.large_string()), ",").values.cast(pa.uint32())
-        rows = BitMap(memoryview(numbers.buffers()[1]).cast("I")[: len(numbers)])
+        rows = BitMap(array("I", memoryview(numbers.buffers()[1])[: 4 * len(numbers)].tobytes()))
     if len(rows) != count:
         raise RuntimeRefusedError("algorithm", "groups")
     return rows

@@ -18,6 +18,7 @@ from node.runtime.protocol import MAX_MEMBER_BYTES, Answered
 from scripts.algorithm import sql_algorithm
 from tests.node.space import Offered, Space
 from tests.node.test_compute import UnpluggedError, audited, failed, rows, step, unplugged
+from tests.node.test_dealing import again, confirm, plan_of
 
 SQL = "SELECT sum(power) AS total, count(*) AS n FROM readings WHERE power < $below"
 BELOW = sql_algorithm(SQL, ["total:integer", "n:integer"], ["below:integer"], "n")
@@ -88,10 +89,21 @@ def test_another_capsule_and_another_asset_have_histories_of_their_own(space: Sp
 
 def test_a_rebound_capsule_does_not_forget(space: Space) -> None:
     """The same rows under a new policy have a new root, and the old id."""
-    offered = space.offered(group_size=5)
-    assert step(space, asked(space, granted(space, offered), 20)).note == ""
-    store = space["compute"].node.context.store
-    assert len(earlier(history_of(store, space["buyer"].account, offered.asset), offered.deal.capsule_id)) == 1
+    custodians = ("custodian-1", "custodian-2", "custodian-3")
+    before = space.offered(group_size=5)
+    assert step(space, asked(space, granted(space, before), 20)).note == ""
+    dealing = space["provider"].node.dealing
+    confirm(space, dealing.open(before.asset, "a new policy"), *custodians)
+    space.release(*custodians)
+    policy = space.policy(before.asset, group_size=4)
+    after = again(space, before, dealing.rebind(before.asset, policy, plan_of(space, *custodians)))
+    assert after.deal.capsule_root != before.deal.capsule_root
+    for name in custodians:
+        space[name].node.work()
+    order = asked(space, granted(space, after), 21)
+    assert space.uses(order)[0].pin.capsule_root == after.deal.capsule_root
+    assert step(space, order).note == "output_refused"
+    assert verdicts(space, order) == [("guard/difference", NO_ANSWERS)]
 
 
 def test_groups_are_a_budget_over_all_grants(space: Space) -> None:
