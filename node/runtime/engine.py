@@ -43,9 +43,6 @@ CONFIGURATION: Final[dict[str, str]] = {
     "temp_directory": "",
 }
 
-# Beside it for private statements: what a row gives must not depend on what the engine knows of the others.
-_PRIVATE: Final[dict[str, str]] = {"disabled_optimizers": "expression_rewriter,filter_pushdown,statistics_propagation"}
-
 _TYPES: Final[dict[str, ColumnType]] = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), ColumnType.INTEGER),
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), ColumnType.INTEGER),
@@ -88,20 +85,26 @@ class Engine:
         row: str | None = None,
         private: bool = False,
     ) -> None:
-        # disabled_optimizers can't be set together with the lock, which therefore closes last
         settings: dict[str, str | bool | int | float | list[str]] = {
             **{name: value for name, value in CONFIGURATION.items() if name != "lock_configuration"},
-            **(_PRIVATE if private else {}),
             "memory_limit": f"{memory_bytes}B",
             "threads": str(threads),
         }
         with _translated():
             self._connection = duckdb.connect(":memory:", config=settings)
+            if private:
+                self._as_written()
             self._connection.execute(f"SET lock_configuration = {CONFIGURATION['lock_configuration']}")
             for name, table in tables.items():
                 self._connection.register(name, table)
         self._tables = tuple(tables)
         self._row = row
+
+    def _as_written(self) -> None:
+        """Switches every optimiser off: what a row gives must not depend on what the engine knows of the others, and no
+        part of an expression may be taken out of its TRY, as the engine does to compute it once."""
+        found = self._connection.execute("SELECT string_agg(name, ',') FROM duckdb_optimizers()").fetchone()
+        self._connection.execute(f"SET disabled_optimizers = '{found[0] if found else ''}'")
 
     def check(self, statement: Statement, algorithm: Algorithm, min_group: int) -> None:
         """Reads the statement with the engine's parser and checks what it would run; RuntimeRefusedError otherwise.

@@ -88,6 +88,9 @@ def add_noise(exact: Answer, algorithm: Algorithm, privacy: Privacy, noise: Nois
     if any(exact.columns[place][1] is not algorithm.output[place].type for place in keys):
         raise GuardError("schema")
     found = {_token([row[place] for place in keys]): row for row in exact.rows}
+    # two groups for one key would be one row's power over the other group
+    if len(found) != len(exact.rows):
+        raise GuardError("schema")
     groups: dict[str, Sequence[Cell]]
     columns: dict[str, list[int]] = {}
     counts = {token: _whole(row, names, privacy.count) for token, row in found.items()}

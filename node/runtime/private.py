@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from capsule.algorithm import Algorithm
+from capsule.algorithm import Algorithm, ColumnType
 from capsule.privacy import BoundedSum
 from node.errors import RuntimeRefusedError
 from node.runtime.functions import AGGREGATES
@@ -23,7 +23,9 @@ __all__ = ["rewritten"]
 Read = Callable[[str], Tree]
 """Reads SQL text with the engine's parser."""
 
-_HOLE: Final = "summand"
+_HOLE: Final = "hole"
+_FIRST: Final = "CAST('0001-01-01 00:00:00' AS TIMESTAMP)"
+_LAST: Final = "CAST('9999-12-31 23:59:59.999999' AS TIMESTAMP)"
 
 
 def rewritten(tree: Tree, algorithm: Algorithm, tables: Collection[str], read: Read) -> Tree:
@@ -39,6 +41,7 @@ def rewritten(tree: Tree, algorithm: Algorithm, tables: Collection[str], read: R
     if [_name(item) for item in selected] != [column.name for column in algorithm.output]:
         raise RuntimeRefusedError("algorithm", "privacy")
     sums = {each.name: each for each in algorithm.privacy.sums}
+    types = {column.name: column.type for column in algorithm.output}
     keys = [item for item in selected if _name(item) not in algorithm.privacy.noised]
     _check_groups(tree, selected, keys)
     run: list[Tree] = []
@@ -49,7 +52,8 @@ def rewritten(tree: Tree, algorithm: Algorithm, tables: Collection[str], read: R
         elif name in sums:
             run.append({**_summed(item, sums[name], read), "alias": name})
         else:
-            run.append({**_tried(_row_only(item)), "alias": name})
+            key = _key(_row_only(item), types[name], read)
+            run.append({**key, "alias": name})
     where = tree["where_clause"]
     return {
         **tree,
@@ -107,6 +111,17 @@ def _name(item: Tree) -> str:
 def _counted(item: Tree) -> Tree:
     _refuse_unless(item["class"] == "FUNCTION" and item["function_name"] == "count_star" and _is_plain(item))
     return item
+
+
+def _key(expression: Tree, kind: ColumnType, read: Read) -> Tree:
+    """A key, missing where the row's value fails; also where a time is past those that Python knows, which would fail
+    later."""
+    if kind is not ColumnType.TIME:
+        return _tried(expression)
+    time = f"CAST({_HOLE} AS TIMESTAMP)"
+    template = read(f"SELECT TRY(CASE WHEN {time} BETWEEN {_FIRST} AND {_LAST} THEN {time} END)")
+    filled: Tree = _filled(template["select_list"][0], expression)
+    return filled
 
 
 def _summed(item: Tree, bounds: BoundedSum, read: Read) -> Tree:

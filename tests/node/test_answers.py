@@ -10,6 +10,7 @@ import pytest
 from capsule import canonical
 from capsule.ids import AssetId, Bytes32, Digest, GrantId
 from capsule.oplog import Act, LogEntry
+from capsule.privacy import NO_EPSILON, Epsilon
 from node import compute
 from node.answers import NO_ANSWERS, History, added, earlier, history_of
 from node.closing import CloseReason
@@ -57,7 +58,7 @@ def test_two_queries_that_differ_by_one_row_are_told_apart_across_grants(space: 
     assert step(space, first).note == ""
     assert rows(space, first) == [[190, 20]]
     before = history(space, offered.asset)
-    assert (before.size, before.groups, before.epsilon) == (1, 1, 0)
+    assert (before.size, before.groups, before.epsilon) == (1, 1, NO_EPSILON)
     ((capsule, members),) = before.members
     assert capsule == offered.deal.capsule_id
     assert [list(group) for one in read_members(members) for group in one.groups] == [list(range(20))]
@@ -175,11 +176,11 @@ def test_more_than_a_runtime_is_told_ends_a_use_with_its_reason(space: Space) ->
     order = asked(space, granted(space, offered), 20)
     capsule: Any = type("Capsule", (), {"deal": offered.deal})()
     for number in (1, 2):
-        full = Answered(groups=1, epsilon=0.5, members=bytes(MAX_MEMBER_BYTES))
+        full = Answered(groups=1, epsilon=Epsilon.parse("0.5"), members=bytes(MAX_MEMBER_BYTES))
         kept, _ = added(store, Digest(bytes([number]) * 32), space["buyer"].account, [capsule], [full])
         store.save(*kept)
     told = history(space, offered.asset)
-    assert (told.size, told.groups, told.epsilon) == (2, 2, 1.0)
+    assert (told.size, told.groups, told.epsilon) == (2, 2, Epsilon.parse("1"))
     assert step(space, order).note == "limit_reached"
     failed(space, order, CloseReason.LIMIT_REACHED)
     assert verdicts(space, order) == [("limits/history", NO_ANSWERS)]

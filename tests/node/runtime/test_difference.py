@@ -15,6 +15,7 @@ from pyroaring import BitMap
 
 from capsule.algorithm import Column, ColumnType, Parameters
 from capsule.errors import FormatError, InputError
+from capsule.privacy import NO_EPSILON
 from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.difference import check_difference, partitions_of, suppressed
 from node.runtime.engine import Counted, Engine
@@ -273,7 +274,7 @@ class TestRun:
         assert buyer.read(first)["rows"] == [[45, 10]]
         assert isinstance(first, Completed)
         (answered,) = first.answered
-        assert (answered.groups, answered.epsilon) == (1, 0.0)
+        assert (answered.groups, answered.epsilon) == (1, NO_EPSILON)
         second = self.ask(buyer, small, limits, (answered.members,), 0, 11)
         assert isinstance(second, Refused)
         assert (second.kind, second.reason) == ("guard", "difference")

@@ -150,6 +150,21 @@ class TestRows:
         assert isinstance(refused := run(plain, [file.path], limits), Refused)
         assert refused.reason == "failed"
 
+    def test_a_value_that_two_columns_share_fails_in_each_by_itself(self) -> None:
+        """The engine would take the cast out of both TRYs, to do it once."""
+        table = pa.table({"k": ["1", "x", "2"], "x": [1, 2, 3]})
+        sql = "SELECT k::INTEGER + 1 AS k, count(*) AS n, sum(k::INTEGER + 1) AS s FROM readings GROUP BY ALL"
+        assert sorted(ask(sql, table=table).rows, key=str) == [(2, 1, 2), (3, 1, 3), (None, 1, 0)]
+
+    def test_a_time_past_the_calendar_is_a_missing_key(
+        self, buyer: Buyer, values: Callable[[Sequence[str]], SealedFile], limits: Limits
+    ) -> None:
+        file = values([*["2026-01-01,1,a"] * 40, "infinity,1,a", "290000-01-01 00:00:00,1,a", "never,1,a"])
+        privacy = Privacy(epsilon=LOUD, count="n", delta=1e-6)
+        sql = "SELECT CAST(k AS TIMESTAMP) AS hour, count(*) AS n FROM readings GROUP BY ALL"
+        job = private_job(buyer, [file.input()], sql, (Column("hour", ColumnType.TIME), N), privacy)
+        assert rows(buyer, job, file, limits) == [["2026-01-01T00:00:00", 40], [None, 3]]
+
     def test_listed_groups_are_there_whatever_the_data_and_no_others(
         self, buyer: Buyer, values: Callable[[Sequence[str]], SealedFile], limits: Limits
     ) -> None:
