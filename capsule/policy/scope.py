@@ -29,7 +29,13 @@ Extra: TypeAlias = Condition | Rule
 
 # Flags that open something; without them it is closed.
 ALLOWING_FLAGS: Final = frozenset(
-    ("ds:automaticGrant", "ds:computeByBuyer", "ds:computeByCustodian", "ds:declaredGroups")
+    (
+        "ds:automaticGrant",
+        "ds:computeByBuyer",
+        "ds:computeByCustodian",
+        "ds:declaredGroups",
+        "ds:suppressSmallGroups",
+    )
 )
 
 MAX_PERMISSIONS: Final = 16

@@ -63,8 +63,9 @@ def partitions_of(counted: Counted) -> Mapping[str, tuple[Partition, ...]]:
 def check_difference(told: Sequence[Partition], earlier: Sequence[Partition], rows: int, least: int) -> None:
     """Raises GuardError ("difference") where partitions of a new answer over a capsule of `rows` rows, among themselves
     or with earlier ones, single out fewer than `least` rows."""
-    whole = Partition((BitMap(range(rows)),))
-    known = [whole, *earlier]
+    whole = BitMap(range(rows))
+    whole.run_optimize()
+    known = [Partition((whole,)), *earlier]
     for partition in told:
         for other in (*known, *told):
             _check(partition, other, least)

@@ -116,6 +116,8 @@ def read_rows(text: str | None, count: object) -> BitMap:
         rows = BitMap(array("I", memoryview(numbers.buffers()[1])[: 4 * len(numbers)].tobytes()))
     if len(rows) != count:
         raise RuntimeRefusedError("algorithm", "groups")
+    # one form for equal groups, and the smallest
+    rows.run_optimize()
     return rows
 
 

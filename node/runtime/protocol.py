@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 MAX_CAPSULES: Final = 16
-MAX_MEMBER_BYTES: Final = 16 << 20
+MAX_MEMBER_BYTES: Final = 64 << 20
 """What a runtime is told of earlier answers, over all capsules of a job, and what it may add to it."""
 CIPHER_PROVIDER: Final = "DATASPACE_CIPHER_PROVIDER"
 """The environment variable that names the cipher provider: this process's choice, which its runtimes share."""

@@ -39,7 +39,7 @@ from node.runtime.protocol import (
 
 __all__ = ["MAX_JOB_BYTES", "read_job", "read_message", "write_job", "write_message"]
 
-MAX_JOB_BYTES: Final = 64 << 20
+MAX_JOB_BYTES: Final = 128 << 20
 
 _JOB: Final = "dataspace/runtime-job"
 _READY: Final = "dataspace/runtime-ready"

@@ -176,7 +176,7 @@ def test_more_than_a_runtime_is_told_ends_a_use_with_its_reason(space: Space) ->
     order = asked(space, granted(space, offered), 20)
     capsule: Any = type("Capsule", (), {"deal": offered.deal})()
     for number in (1, 2):
-        full = Answered(groups=1, epsilon=Epsilon.parse("0.5"), members=bytes(MAX_MEMBER_BYTES))
+        full = Answered(groups=1, epsilon=Epsilon.parse("0.5"), members=bytes(MAX_MEMBER_BYTES // 2 + 1))
         kept, _ = added(store, Digest(bytes([number]) * 32), space["buyer"].account, [capsule], [full])
         store.save(*kept)
     told = history(space, offered.asset)

@@ -1,6 +1,7 @@
 """The meet is what both policies let through, and a comparison claims nothing that a request disproves."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -182,6 +183,25 @@ def test_meet_of_offers_compiles_to_the_narrowest_of_each_term() -> None:
     assert (compiled.runtime.max_rows, compiled.runtime.min_group) == (50, 10)
     assert {"prohibition ds:reidentify", "obligation attribute"} <= set(compiled.labels)
     assert compiled.holder.asset == ASSET
+
+
+def test_bounds_of_results_meet_and_compare_as_bounds() -> None:
+    def box(**terms: Any) -> Scope:
+        document = offer(asset=ASSET, provider=PROVIDER, group_size=5, **terms)
+        return scope_of(read_policy(encode(document), Syntax.JSON_LD))
+
+    one = box(output_bytes=1_000, groups_per_buyer=50, suppress_small_groups=True)
+    other = box(output_bytes=2_000, groups_per_buyer=20)
+    assert {each.term: each.relation for each in compare_scopes(one, other).terms if "ds:" in each.term} == {
+        "ds:groupSize": Relation.EQUAL,
+        "ds:groupsPerBuyer": Relation.WIDER,
+        "ds:outputBytes": Relation.NARROWER,
+        "ds:suppressSmallGroups": Relation.WIDER,
+    }
+    for second, suppress in ((other, False), (one, True)):
+        met = compile_policy(write_scope(meet(one, second), uid="urn:meet", asset=ASSET, provider=PROVIDER)).runtime
+        groups = 20 if second is other else 50
+        assert (met.max_bytes, met.groups_per_buyer, met.suppress_groups) == (1_000, groups, suppress)
 
 
 few = st.none() | st.integers(1, 10**6)

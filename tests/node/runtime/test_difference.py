@@ -20,8 +20,8 @@ from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.difference import check_difference, partitions_of, suppressed
 from node.runtime.engine import Counted, Engine
 from node.runtime.launch import run
-from node.runtime.members import Partition, free_name, read_members, with_numbers, write_members
-from node.runtime.protocol import CapsuleInput, Completed, Job, Limits, Refused
+from node.runtime.members import Partition, free_name, read_members, read_rows, with_numbers, write_members
+from node.runtime.protocol import MAX_MEMBER_BYTES, CapsuleInput, Completed, Job, Limits, Refused
 from node.runtime.sql import check
 from tests.node.runtime.world import Buyer, SealedFile, algorithm, job, seal_file
 
@@ -52,7 +52,7 @@ def members(sql: str, **values: int) -> list[list[int]]:
 
 
 def partition(*groups: Sequence[int]) -> Partition:
-    return Partition(tuple(BitMap(group) for group in groups))
+    return Partition(tuple(read_rows(",".join(map(str, group)), len(group)) for group in groups))
 
 
 def is_refused(told: Sequence[Partition], earlier: Sequence[Partition] = (), rows: int = 1000) -> bool:
@@ -140,6 +140,8 @@ class TestMembers:
         data = write_members(told)
         assert [each.groups for each in read_members(data)] == [each.groups for each in told]
         assert read_members(write_members(())) == ()
+        # rows that follow each other take next to no room
+        assert len(write_members(told)) < 300
         for wrong in (data[:-1], data + b"x", data[:20], b"\0\0\0\2{}"):
             with pytest.raises(FormatError):
                 read_members(wrong)
@@ -392,6 +394,6 @@ class TestManyQueries:
 
 
 def test_a_job_is_told_of_no_more_than_fits(buyer: Buyer, small: SealedFile) -> None:
-    full = tuple(bytes(1 << 20) for _ in range(17))
+    full = (bytes(MAX_MEMBER_BYTES), b"x")
     with pytest.raises(InputError, match="earlier answers"):
         job(buyer, [small.input(earlier=full)], "SELECT 1 AS n", [N])
