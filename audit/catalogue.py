@@ -276,6 +276,11 @@ _CATALOGUE: Final = {
         "The use completed at level {level}, and its policy asks for {allowed}.",
         "该次使用在 {level} 级别完成，策略要求 {allowed}。",
     ),
+    ("epsilon-exceeded", _HIGH, _CHECKED, "7"): (
+        "Receipts of compute node {compute_node} say that the buyer got answers for epsilon {spent}, and the policy "
+        "gives {limit}.",
+        "计算方 {compute_node} 的回执载明使用方已消耗隐私预算 {spent}，策略限定为 {limit}。",
+    ),
     ("receipt-content-mismatch", _HIGH, _CHECKED, "7"): (
         "The receipt contradicts the ledger in: {fields}.",
         "回执内容与账本不符：{fields}。",

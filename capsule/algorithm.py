@@ -19,6 +19,7 @@ from capsule.digest import document_digest, tagged
 from capsule.document import Fields, hexed, no_unknown, read_as
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import Digest
+from capsule.privacy import NO_EPSILON, Epsilon, Privacy
 
 __all__ = ["KIND", "KINDS", "SALT_SIZE", "Algorithm", "Column", "ColumnType", "Parameters", "code_digest"]
 
@@ -49,6 +50,10 @@ class ColumnType(StrEnum):
         return isinstance(value, str) and self is ColumnType.TEXT
 
 
+# Types whose values are written in one way only, so that a manifest can list them.
+_LISTED: Final = (ColumnType.INTEGER, ColumnType.TEXT, ColumnType.BOOLEAN)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A named, typed parameter or output column."""
@@ -72,7 +77,8 @@ class Algorithm:
 
     `group_column` names the output column that counts each row's group, for the least group size. `deterministic`
     claims that the same capsules and parameters give the same result again, byte by byte, so that a use can be
-    re-executed; runtimes refuse code that can't keep it.
+    re-executed; runtimes refuse code that can't keep it. `privacy` promises an answer with noise, which no run repeats;
+    the runtime draws it, and refuses SQL that it can't draw it for. Output columns that it does not name are keys.
     """
 
     kind: str
@@ -81,6 +87,7 @@ class Algorithm:
     output: tuple[Column, ...]
     group_column: str | None = None
     deterministic: bool = False
+    privacy: Privacy | None = None
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +100,42 @@ class Algorithm:
             raise InputError("an algorithm has at least one output column")
         if self.group_column is not None and Column(self.group_column, ColumnType.INTEGER) not in self.output:
             raise InputError(f"group column {self.group_column} is not an integer column of the output")
+        if self.privacy is not None:
+            self._check_privacy(self.privacy)
+
+    def _check_privacy(self, privacy: Privacy) -> None:
+        if self.kind != "sql" or self.deterministic:
+            raise InputError("only SQL can be private, and what draws noise is not deterministic")
+        types = {column.name: column.type for column in self.output}
+        sums = {each.name: each for each in privacy.sums}
+        if privacy.count is not None and types.get(privacy.count) is not ColumnType.INTEGER:
+            raise InputError(f"count {privacy.count} is not an integer column of the output")
+        if self.group_column not in (None, privacy.count):
+            raise InputError("a private algorithm's group column is its count")
+        for name, each in sums.items():
+            if types.get(name) is not ColumnType.NUMBER and (types.get(name), each.decimals) != (ColumnType.INTEGER, 0):
+                raise InputError(f"sum {name} is not a number column of the output, or an integer one without decimals")
+        keys = self.key_columns
+        if bool(keys) != (privacy.keys is not None or privacy.delta is not None):
+            raise InputError("a private algorithm with key columns, and no other, lists its groups or has a delta")
+        for key in privacy.keys or ():
+            if len(key) != len(keys) or not all(
+                cell is None or (column.type.takes(cell) and column.type in _LISTED)
+                for cell, column in zip(key, keys, strict=True)
+            ):
+                raise InputError("a listed group has an integer, a text or a boolean, or null, for each key column")
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The columns of a private algorithm's output that name its groups; none for any other algorithm."""
+        if self.privacy is None:
+            return ()
+        return tuple(column for column in self.output if column.name not in self.privacy.noised)
+
+    @property
+    def epsilon(self) -> Epsilon:
+        """What one answer spends of a privacy budget; nothing where it promises no privacy."""
+        return NO_EPSILON if self.privacy is None else self.privacy.epsilon
 
     @property
     def hash(self) -> Digest:
@@ -141,6 +184,7 @@ class Algorithm:
             "output": [{"name": column.name, "type": str(column.type)} for column in self.output],
             "group_column": self.group_column,
             **({"deterministic": True} if self.deterministic else {}),
+            **({} if self.privacy is None else {"privacy": self.privacy.to_json()}),
         }
 
     @classmethod
@@ -154,6 +198,7 @@ class Algorithm:
                 output=fields.objects("output", MAX_COLUMNS, _column),
                 group_column=None if fields.value("group_column") is None else fields.text("group_column"),
                 deterministic=fields.has("deterministic") and _claimed(fields),
+                privacy=Privacy.from_json(fields.value("privacy")) if fields.has("privacy") else None,
                 unknown=fields.unknown(),
             )
 

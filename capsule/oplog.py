@@ -89,7 +89,7 @@ DIGESTS: Final[Mapping[Act, tuple[str, ...]]] = MappingProxyType(
         Act.DECISION: ("deal", "decision"),
         Act.ORDER: ("algorithm", "code", "parameters"),
         Act.USE: ("measurement",),
-        Act.VERDICT: ("output",),
+        Act.VERDICT: ("answers", "output"),
         Act.RECEIPT: ("receipt",),
         Act.ACCUSATION: ("accusation",),
         Act.DROPPED: (),

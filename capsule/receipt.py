@@ -20,6 +20,7 @@ from capsule.document import Fields, hexed, no_unknown, read_as
 from capsule.errors import InputError
 from capsule.ids import Address, Digest, GrantId, UseId
 from capsule.oplog import LogHead
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.signature import PublicKey, Signer
 
 __all__ = [
@@ -102,7 +103,9 @@ class Receipt:
     `failure` is one of FAILURES, empty for a completed run. With it the guard refused, nothing came out, and
     `measurement` is of the runtime that the use was opened with, whether or not it ran. `log_head` is the head of the
     node's operation log that contains what led to the receipt; the receipt's own entry comes after it. `reexecutes` is
-    the hash of the receipt whose run this one repeats, with its parameters and under its output's salt.
+    the hash of the receipt whose run this one repeats, with its parameters and under its output's salt. `epsilon` is
+    what a private answer, or a refusal that came after rows were looked at, spent of the buyer's privacy budget on each
+    of the assets; None for any other run.
     """
 
     order_hash: Digest
@@ -126,6 +129,7 @@ class Receipt:
     level: str = Level.SOFTWARE
     failure: str = ""
     reexecutes: Digest | None = None
+    epsilon: Epsilon | None = None
     unknown: Mapping[str, Json] = field(default_factory=no_unknown, hash=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -145,6 +149,8 @@ class Receipt:
                 raise InputError(f"failure {self.failure!r:.40} is not one of {', '.join(FAILURES.values())}")
             if (self.guard, self.rows_out, self.output) != (GUARD_REFUSED, 0, NO_OUTPUT):
                 raise InputError("the receipt of a failed run lets nothing out")
+        if self.epsilon is not None and (self.epsilon == NO_EPSILON or self.reexecutes is not None):
+            raise InputError("a receipt's epsilon is above 0, and no repeated run spends any")
 
     @property
     def hash(self) -> Digest:
@@ -176,6 +182,7 @@ class Receipt:
             "compute_node": str(self.compute_node),
             **({"failure": self.failure} if self.failure else {}),
             **({} if self.reexecutes is None else {"reexecutes": str(self.reexecutes)}),
+            **({} if self.epsilon is None else {"epsilon": str(self.epsilon)}),
         }
 
     @classmethod
@@ -205,6 +212,7 @@ class Receipt:
                 compute_node=fields.id("compute_node", Address),
                 failure=fields.one_of("failure", tuple(FAILURES.values())) if fields.has("failure") else "",
                 reexecutes=fields.id("reexecutes", Digest) if fields.has("reexecutes") else None,
+                epsilon=fields.id("epsilon", Epsilon) if fields.has("epsilon") else None,
                 unknown=fields.unknown(),
             )
 

@@ -21,6 +21,7 @@ from capsule.errors import CapsuleError
 from capsule.ids import Bytes32, Digest, UseId
 from capsule.oplog import PASSED, Act, LogEntry
 from capsule.order import Order, order_hash, recover
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.receipt import (
     FAILURES,
     GUARD_PASSED,
@@ -33,6 +34,7 @@ from capsule.receipt import (
 from contracts.errors import LedgerError, RevertedError
 from contracts.events import UseClosed, UseOpened
 from contracts.structs import UseStatus
+from node.answers import NO_ANSWERS, added
 from node.closing import CloseReason, Closing
 from node.context import Context
 from node.errors import NodeError, RefusedError, RuntimeRefusedError, UnknownError
@@ -41,8 +43,8 @@ from node.home import write_whole
 from node.runtime.execution import check_algorithm
 from node.runtime.launch import run
 from node.runtime.measurement import measure
-from node.runtime.protocol import Completed, Limits, Refused
-from node.store import RunRow
+from node.runtime.protocol import Answered, Completed, Limits, Refused
+from node.store import AnsweredRow, RunRow
 
 __all__ = ["CloseReason", "Compute", "Progress"]
 
@@ -182,7 +184,7 @@ class Compute:
                     raise
                 # an earlier try of this node may have been on its way
                 if not access.uses_of(digest):
-                    refused = self._entry(Act.VERDICT, digest, "not opened", output=NO_OUTPUT)
+                    refused = self._verdict(digest, "not opened")
                     return self._end(row, digest, f"the chain refused to open it: {error}", log=[refused])
         return self._record(row, "opened", log=[self._entry(Act.USE, digest, measurement=self._measurement())])
 
@@ -220,13 +222,13 @@ class Compute:
             return self._end(row, digest, "its use has ended on chain")
         if all(self._released_enough(opened) for opened in uses):
             try:
-                closing = self._run(row, order, uses)
+                closing, answered = self._run(row, order, uses)
             except NodeError as error:
                 if not self._past_deadline(uses):
                     raise
                 outcome = self._failed(uses, CloseReason.NOT_RUN).encode()
                 return self._record(row, "ran", outcome=outcome, note=f"not_run: {error}")
-            return self._record(row, "ran", outcome=closing.encode())
+            return self._record(row, "ran", outcome=closing.encode(), answered=answered)
         if self._past_deadline(uses) or any(self._refused_too_often(opened) for opened in uses):
             return self._record(row, "ran", outcome=self._failed(uses, CloseReason.TOO_FEW_RELEASES).encode())
         return row
@@ -249,14 +251,17 @@ class Compute:
         now = max(self._context.ledger.final_block().timestamp, self._context.clock())
         return any(now >= opened.deadline for opened in uses)
 
-    def _run(self, row: RunRow, order: Order, uses: Sequence[UseOpened]) -> Closing:
+    def _run(self, row: RunRow, order: Order, uses: Sequence[UseOpened]) -> tuple[Closing, Sequence[AnsweredRow]]:
+        """How the run ends, and what its answer adds to this node's memory."""
         context = self._context
         if self._measurement() != uses[0].measurement:
             raise RefusedError("the run", "this runtime is not the one that its use was opened with")
         try:
             gathered = self._gathering.gather(row, order, uses)
         except CapsuleError:
-            return self._failed(uses, CloseReason.CAPSULE_WRONG)
+            return self._failed(uses, CloseReason.CAPSULE_WRONG), ()
+        except RuntimeRefusedError as error:
+            return self._failed(uses, REFUSED[error.kind], verdict=f"{error.kind}/{error.reason}"), ()
         limits = Limits(
             wall_seconds=context.settings.run_seconds,
             cpu_seconds=context.settings.run_seconds,
@@ -265,16 +270,22 @@ class Compute:
             fuel=context.settings.run_fuel,
         )
         outcome = self._outcome(gathered, limits)
-        if isinstance(outcome, Refused):
-            return self._refused(outcome, gathered, uses)
-        return self._completed(outcome, uses)
+        if isinstance(outcome, Completed):
+            return self._completed(outcome, gathered, uses)
+        spent = outcome.spent(gathered.job)
+        left = [Answered(groups=0, epsilon=spent)] * len(uses) if spent > NO_EPSILON else []
+        answered, answers = self._remembered(gathered, uses, left)
+        return self._refused(outcome, gathered, uses, answers), answered
 
     def _outcome(self, gathered: Gathered, limits: Limits) -> Completed | Refused:
         """What the confined runtime makes of a job."""
         allow_unprotected = self._context.settings.allow_unprotected_runtime
         return run(gathered.job, gathered.capsules, limits, allow_unprotected=allow_unprotected)
 
-    def _completed(self, outcome: Completed, uses: Sequence[UseOpened]) -> Closing:
+    def _completed(
+        self, outcome: Completed, gathered: Gathered, uses: Sequence[UseOpened]
+    ) -> tuple[Closing, Sequence[AnsweredRow]]:
+        answered, answers = self._remembered(gathered, uses, outcome.answered)
         write_whole(self._result_path(uses[0].order_hash), outcome.sealed_result)
         receipt = self._receipt(
             uses,
@@ -285,11 +296,30 @@ class Compute:
             measurement=outcome.measurement,
             protected=outcome.protected,
             verdict=PASSED,
+            answers=answers,
+            epsilon=None if gathered.job.algorithm.privacy is None else gathered.job.algorithm.epsilon,
         )
-        return Closing(CloseReason.COMPLETED, receipt, outcome.sealed_result_hash, outcome.rows_out)
+        return Closing(CloseReason.COMPLETED, receipt, outcome.sealed_result_hash, outcome.rows_out), answered
+
+    def _remembered(
+        self, gathered: Gathered, uses: Sequence[UseOpened], answered: Sequence[Answered]
+    ) -> tuple[Sequence[AnsweredRow], Digest]:
+        """What a run's answer adds to this node's memory, and the log's digest of it."""
+        store, order = self._context.store, uses[0].order_hash
+        if not answered or Repeat.of(order, store) is not None:
+            return (), NO_ANSWERS
+        buyer = self._context.view.grant(uses[0].grant).buyer
+        return added(store, order, buyer, gathered.job.capsules, answered)
 
     def _failed(
-        self, uses: Sequence[UseOpened], reason: CloseReason, *, protected: bool = False, verdict: str = ""
+        self,
+        uses: Sequence[UseOpened],
+        reason: CloseReason,
+        *,
+        protected: bool = False,
+        verdict: str = "",
+        answers: Digest = NO_ANSWERS,
+        epsilon: Epsilon | None = None,
     ) -> Closing:
         """A failed close with its receipt, also where too few released: of an order's uses one may have had enough."""
         receipt = self._receipt(
@@ -302,6 +332,8 @@ class Compute:
             protected=protected,
             verdict=verdict or FAILURES[reason],
             failure=FAILURES[reason],
+            answers=answers,
+            epsilon=epsilon,
         )
         return Closing(reason, receipt)
 
@@ -317,6 +349,8 @@ class Compute:
         protected: bool,
         verdict: str,
         failure: str = "",
+        answers: Digest = NO_ANSWERS,
+        epsilon: Epsilon | None = None,
     ) -> Digest:
         """Signs and keeps the receipt of an order's uses; returns its hash.
 
@@ -324,7 +358,7 @@ class Compute:
         """
         context = self._context
         order, order_hash = uses[0].order, uses[0].order_hash
-        context.store.save(log=[self._entry(Act.VERDICT, order_hash, verdict, output=output)])
+        context.store.save(log=[self._verdict(order_hash, verdict, output, answers)])
         opened_at = context.ledger.access.use_of(uses[0].use).opened_at
         repeat = Repeat.of(order_hash, context.store)
         receipt = Receipt(
@@ -349,6 +383,7 @@ class Compute:
             compute_node=context.account,
             failure=failure,
             reexecutes=None if repeat is None else repeat.receipt,
+            epsilon=epsilon,
         )
         signed = sign_receipt(receipt, context.keystore.signer, context.ledger.domain)
         context.store.save(
@@ -357,10 +392,15 @@ class Compute:
         )
         return receipt.hash
 
+    def _verdict(
+        self, order: Digest, verdict: str, output: Digest = NO_OUTPUT, answers: Digest = NO_ANSWERS
+    ) -> LogEntry:
+        return self._entry(Act.VERDICT, order, verdict, output=output, answers=answers)
+
     def _entry(self, act: Act, order: Digest, reason: str = "", **digests: Bytes32) -> LogEntry:
         return LogEntry(act, self._context.clock(), order, digests, reason)
 
-    def _refused(self, outcome: Refused, gathered: Gathered, uses: Sequence[UseOpened]) -> Closing:
+    def _refused(self, outcome: Refused, gathered: Gathered, uses: Sequence[UseOpened], answers: Digest) -> Closing:
         """A failed close. A wrong share is proven by publishing the one one-time key that opens it; shares that are
         all right and do not make the key accuse nobody whose share that would show to be good.
         """
@@ -370,7 +410,15 @@ class Compute:
         if (outcome.kind, outcome.reason) == ("share", "key"):
             return self._failed(uses, CloseReason.KEY_WRONG, protected=outcome.protected, verdict=verdict)
         if (outcome.kind, outcome.reason) != ("share", "wrong") or outcome.capsule is None or outcome.index is None:
-            return self._failed(uses, REFUSED[outcome.kind], protected=outcome.protected, verdict=verdict)
+            spent = outcome.spent(gathered.job)
+            return self._failed(
+                uses,
+                REFUSED[outcome.kind],
+                protected=outcome.protected,
+                verdict=verdict,
+                answers=answers,
+                epsilon=spent if spent > NO_EPSILON else None,
+            )
         one = gathered.job.capsules[outcome.capsule]
         accusation = Accusation(
             use=UseId(one.use),
@@ -383,7 +431,7 @@ class Compute:
         self._context.store.save(
             self._context.store.document_row("accusation", accusation.hash, accusation.to_json()),
             log=[
-                self._entry(Act.VERDICT, order, verdict, output=NO_OUTPUT),
+                self._verdict(order, verdict),
                 self._entry(Act.ACCUSATION, order, accusation=accusation.hash),
             ],
         )
@@ -421,12 +469,19 @@ class Compute:
         return self._record(row, "ended", note=note, log=log)
 
     def _record(
-        self, row: RunRow, state: str, *, outcome: bytes = b"", note: str = "", log: Sequence[LogEntry] = ()
+        self,
+        row: RunRow,
+        state: str,
+        *,
+        outcome: bytes = b"",
+        note: str = "",
+        log: Sequence[LogEntry] = (),
+        answered: Sequence[AnsweredRow] = (),
     ) -> RunRow:
         row.state = state
         row.outcome = outcome or row.outcome
         row.note = note
-        self._context.store.save(row, log=log)
+        self._context.store.save(row, *answered, log=log)
         return row
 
     def _measurement(self) -> Digest:

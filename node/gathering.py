@@ -2,6 +2,7 @@
 their devices. What comes from a provider is kept, and is checked against the ledger here or by the runtime.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from capsule.ids import Address, Bytes32, DeviceId, Digest
 from capsule.opening import inspect
 from capsule.order import Order
 from capsule.policy.compiler import compile_policy
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.source import Anchor, DeviceKey
 from contracts.events import CustodyDealt, UseOpened
+from node.answers import History, earlier, history_of
 from node.context import Context
-from node.errors import HomeError, RefusedError
+from node.errors import HomeError, RefusedError, RuntimeRefusedError
 from node.home import create_whole
-from node.runtime.protocol import CapsuleInput, Job
+from node.runtime.protocol import MAX_MEMBER_BYTES, CapsuleInput, Job
 from node.store import RunRow, Store
 
 __all__ = ["Gathered", "Gathering", "Repeat", "one_time_name"]
@@ -74,13 +77,20 @@ class Gathering:
         """All that a released order needs.
 
         Raises PeerError while a provider does not give it, RefusedError when this home lost its part, CapsuleError for
-        a deal or a policy that its provider published and nobody can read.
+        a deal or a policy that its provider published and nobody can read, RuntimeRefusedError ("limits", "history")
+        where earlier answers are more than a runtime is told.
         """
         context = self._context
         digest = Digest.parse(row.order_hash)
         algorithm = Algorithm.from_json(self._own("algorithm", Digest.parse(row.algorithm)))
         code = self._own("code", algorithm.code_hash)
-        inputs = tuple(self._input(digest, position, opened, algorithm) for position, opened in enumerate(uses))
+        times = Counter(opened.pin.asset for opened in uses)
+        inputs = tuple(
+            self._input(digest, position, opened, algorithm, times[opened.pin.asset])
+            for position, opened in enumerate(uses)
+        )
+        if sum(len(members) for one in inputs for members in one.earlier) > MAX_MEMBER_BYTES:
+            raise RuntimeRefusedError("limits", "history")
         capsules, fetched = zip(*(self._capsule(opened) for opened in uses), strict=True)
         keys, anchors = self._sources(capsules)
         repeat = Repeat.of(digest, context.store)
@@ -114,21 +124,26 @@ class Gathering:
         pin = opened.pin
         return self._context.view.deals[pin.asset, pin.version, pin.deal]
 
-    def _input(self, order: Digest, position: int, opened: UseOpened, algorithm: Algorithm) -> CapsuleInput:
-        """What opens one capsule: the deal, the releases, and what its policy lets out."""
+    def _input(self, order: Digest, position: int, opened: UseOpened, algorithm: Algorithm, times: int) -> CapsuleInput:
+        """What opens one capsule: the deal, the releases, and what its policy lets out; `times` capsules of the order
+        are of its asset."""
         context = self._context
         pin = opened.pin
         provider = self.dealt(opened).holders[0]
         policy = compile_policy(self._fetched(provider, "policy", pin.policy_hash))
         releases = context.view.releases[opened.use]
-        _, rows_used, _ = context.ledger.access.counts_of(pin.asset, context.view.grant(opened.grant).buyer)
+        deal = Deal.from_json(self._fetched(provider, "deal", pin.deal_hash))
+        buyer = context.view.grant(opened.grant).buyer
+        _, rows_used, _ = context.ledger.access.counts_of(pin.asset, buyer)
+        # a repeated answer goes to nobody: what others were told has no part in it
+        history = None if Repeat.of(order, context.store) else history_of(context.store, buyer, pin.asset)
         budget = context.ledger.access.grant_of(opened.grant).rows_per_buyer
         secrets = {index: context.store.secret(one_time_name(order, position, index)) for index in releases}
         return CapsuleInput(
             chain_id=context.ledger.domain.chain_id,
             access=context.ledger.access.address,
             use=opened.use,
-            deal=Deal.from_json(self._fetched(provider, "deal", pin.deal_hash)),
+            deal=deal,
             capsule_root=pin.capsule_root,
             policy_hash=pin.policy_hash,
             one_time_keys={index: BoxKey(secret) for index, secret in secrets.items() if secret is not None},
@@ -136,6 +151,12 @@ class Gathering:
             max_rows=policy.runtime.max_rows,
             rows_left=max(0, budget - rows_used),
             min_group=policy.runtime.min_group,
+            max_bytes=policy.runtime.max_bytes,
+            suppress_groups=policy.runtime.suppress_groups,
+            groups_left=None if history is None else max(0, policy.runtime.groups_per_buyer - history.groups),
+            epsilon_per_use=policy.runtime.epsilon_per_use,
+            epsilon_left=_epsilon_left(policy.runtime.epsilon_per_buyer, history, times),
+            earlier=() if history is None else earlier(history, deal.capsule_id),
             attestation=policy.holder.attestation,
             groups_declared=policy.runtime.declared_groups and algorithm.hash in policy.terms.algorithms,
         )
@@ -181,6 +202,13 @@ class Gathering:
         if content is None:
             raise RefusedError("the run", f"this home lost its {kind} {digest}")
         return canonical.decode(content)
+
+
+def _epsilon_left(budget: Epsilon | None, history: History | None, times: int) -> Epsilon | None:
+    """What each of `times` capsules of one asset may spend: an answer is counted for each of them."""
+    if budget is None:
+        return None
+    return Epsilon(budget.less(NO_EPSILON if history is None else history.epsilon).millionths // times)
 
 
 def _header(capsule: Path) -> Header | None:

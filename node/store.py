@@ -1,7 +1,8 @@
 """What a node remembers: documents by digest, held shares, offerings, openings, orders, runs, decisions, and its
 operation log. SQLite, durable on commit.
 
-Secrets (one-time keys, result keys, the provider's draft parts) rest sealed under the home's vault key.
+Secrets (one-time keys, result keys, the provider's draft parts) and what answers stood for rest sealed under the
+home's vault key.
 """
 
 import os
@@ -15,14 +16,24 @@ from sqlmodel import Field, Session, SQLModel, col, create_engine, delete, func,
 
 from capsule import canonical
 from capsule.canonical import Json
-from capsule.ids import Bytes32, Digest
+from capsule.ids import Address, AssetId, Bytes32, Digest
 from capsule.oplog import LogEntry, LogHead
 from capsule.tree import TreeHasher
 from capsule.vault import VaultKey
 from node.errors import StoreError
 from node.log_table import LogAnchorRow, LogPendingRow, LogRow, append, head_at, protect, size_of, tree_at
 
-__all__ = ["AnswerRow", "DealingRow", "DecisionRow", "HeldShareRow", "OfferingRow", "OrderRow", "RunRow", "Store"]
+__all__ = [
+    "AnswerRow",
+    "AnsweredRow",
+    "DealingRow",
+    "DecisionRow",
+    "HeldShareRow",
+    "OfferingRow",
+    "OrderRow",
+    "RunRow",
+    "Store",
+]
 
 
 class DocumentRow(SQLModel, table=True):
@@ -126,6 +137,20 @@ class RunRow(SQLModel, table=True):
     note: str = ""
 
 
+class AnsweredRow(SQLModel, table=True):
+    """What one completed answer stood for on one capsule of its order, sealed; `number` counts the answers of a buyer
+    on an asset from 1, and `head` is the running digest up to this one."""
+
+    __tablename__ = "node_answered"
+    order_hash: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    buyer: str = Field(index=True)
+    asset: str
+    number: int
+    head: str
+    sealed: bytes
+
+
 class Store:
     """The home's database, mode 0600. Every method is one transaction; raises StoreError when the disk fails."""
 
@@ -155,6 +180,7 @@ class Store:
                         DecisionRow,
                         OrderRow,
                         RunRow,
+                        AnsweredRow,
                         LogRow,
                         LogPendingRow,
                         LogAnchorRow,
@@ -195,7 +221,14 @@ class Store:
 
     def secret_row(self, name: str, secret: bytes) -> SecretRow:
         """The row of a secret, sealed, for `save` together with others."""
-        return SecretRow(name=name, sealed=self._vault.seal(secret, self._entropy))
+        return SecretRow(name=name, sealed=self.sealed(secret))
+
+    def sealed(self, secret: bytes) -> bytes:
+        """Bytes as they rest in a sealed column; `opened` reads them."""
+        return self._vault.seal(secret, self._entropy)
+
+    def opened(self, sealed: bytes) -> bytes:
+        return self._vault.open(sealed)
 
     def put_document(self, kind: str, digest: Bytes32, document: Json) -> None:
         self.save(self.document_row(kind, digest, document))
@@ -209,7 +242,7 @@ class Store:
     def secret(self, name: str) -> bytes | None:
         with self._session() as session:
             row = session.get(SecretRow, name)
-            return self._vault.open(row.sealed) if row else None
+            return self.opened(row.sealed) if row else None
 
     def forget_secrets(self, prefix: str) -> None:
         """Deletes the secrets whose names start with `prefix`."""
@@ -305,6 +338,12 @@ class Store:
     def unfinished_runs(self) -> Sequence[RunRow]:
         with self._session() as session:
             return session.exec(select(RunRow).where(RunRow.state != "ended").order_by(RunRow.order_hash)).all()
+
+    def answered(self, buyer: Address, asset: AssetId) -> Sequence[AnsweredRow]:
+        """What completed answers stood for, oldest first."""
+        with self._session() as session:
+            chosen = select(AnsweredRow).where(AnsweredRow.buyer == str(buyer), AnsweredRow.asset == str(asset))
+            return session.exec(chosen.order_by(col(AnsweredRow.number))).all()
 
     def log_head(self, size: int | None = None) -> LogHead:
         """The operation log's head at a size, by default now; InputError where it is shorter."""

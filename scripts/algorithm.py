@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from capsule.algorithm import Algorithm, Column, ColumnType, code_digest
 from capsule.errors import InputError
+from capsule.privacy import Privacy
 
 __all__ = ["algorithm_of", "sql_algorithm"]
 
@@ -17,6 +18,7 @@ def algorithm_of(
     group_column: str | None = None,
     *,
     deterministic: bool = False,
+    privacy: Privacy | None = None,
 ) -> Algorithm:
     """The manifest of an algorithm: kind `wasm` where the code begins as a module does, else `sql`.
 
@@ -29,6 +31,7 @@ def algorithm_of(
         output=tuple(map(_column, output)),
         group_column=group_column,
         deterministic=deterministic,
+        privacy=privacy,
     )
 
 
@@ -39,9 +42,10 @@ def sql_algorithm(
     group_column: str | None = None,
     *,
     deterministic: bool = False,
+    privacy: Privacy | None = None,
 ) -> Algorithm:
     """The manifest of SQL text; raises InputError for a column that is not `name:type`."""
-    return algorithm_of(code.encode(), output, parameters, group_column, deterministic=deterministic)
+    return algorithm_of(code.encode(), output, parameters, group_column, deterministic=deterministic, privacy=privacy)
 
 
 def _column(text: str) -> Column:

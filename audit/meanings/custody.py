@@ -154,6 +154,13 @@ _TABLE: Final[Table] = {
         "A run completed in a runtime that less vouches for than the policy asks for.",
         "运行环境的证明级别低于策略要求。",
     ),
+    "epsilon-exceeded": (
+        _NODE,
+        "spent limit",
+        to_do.SUSPEND_NODE,
+        "A compute node answered without the noise, or for more of the privacy budget, than the policy asks for.",
+        "计算方输出了未加噪的结果，或超出策略限定的隐私预算。",
+    ),
     "result-not-reproduced": (
         _NODE,
         "fields receipt compute_node regulator reexecution stated reproduced",

@@ -21,6 +21,7 @@ from capsule.errors import InputError, PolicyError
 from capsule.ids import Address, AssetId, Digest
 from capsule.policy.document import Constraint, Policy, parse_account, parse_policy
 from capsule.policy.vocabulary import ANY_BUYER, OPERANDS, ROLES, Label, Operand, Shape, Value
+from capsule.privacy import Epsilon
 from capsule.terms import UNLIMITED_U32, UNLIMITED_U64, Terms
 
 __all__ = ["COMPILER_VERSION", "Compiled", "HolderChecks", "RuntimeChecks", "compile_policy", "policy_digest"]
@@ -31,6 +32,7 @@ _DATE_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0
 _DURATION: Final = re.compile(
     r"P(?:([0-9]{1,9})D)?(?:T(?=[0-9])(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,12})S)?)?"
 )
+_EPSILON: Final = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,6})0{0,12})?")
 _XSD: Final = {
     Value.TIME: ("dateTime", "dateTimeStamp"),
     Value.DURATION: ("duration", "dayTimeDuration"),
@@ -40,6 +42,7 @@ _XSD: Final = {
     Value.ACCOUNT: ("string", "anyURI"),
     Value.DIGEST: ("string", "anyURI"),
     Value.BOOLEAN: ("boolean",),
+    Value.EPSILON: ("decimal", "integer", "nonNegativeInteger", "positiveInteger"),
 }
 _T = TypeVar("_T")
 
@@ -59,14 +62,23 @@ class HolderChecks:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChecks:
-    """What the runtime checks before a result leaves: most rows of one result, least rows behind each of them.
+    """What the runtime checks before a result leaves: most rows and bytes of one result, least rows behind each row.
 
     `declared_groups`: a listed algorithm's own word for the size of its groups is taken, where nothing can count them.
+    `suppress_groups`: rows behind which there are too few are left out, instead of the whole result.
+    `groups_per_buyer`: the most groups that a buyer may ask for, over all of its grants.
+    `epsilon_per_use` and `epsilon_per_buyer`: the most that one answer, and all answers to a buyer, may spend of a
+    privacy budget; where either is given, only private algorithms may run.
     """
 
     max_rows: int
     min_group: int
     declared_groups: bool
+    max_bytes: int = UNLIMITED_U64
+    suppress_groups: bool = False
+    groups_per_buyer: int = UNLIMITED_U64
+    epsilon_per_use: Epsilon | None = None
+    epsilon_per_buyer: Epsilon | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,11 @@ def compile_policy(document: Json) -> Compiled:
             max_rows=bounds.most("ds:outputRows", UNLIMITED_U64),
             min_group=bounds.least("ds:groupSize", 1),
             declared_groups=bounds.flag("ds:declaredGroups"),
+            max_bytes=bounds.most("ds:outputBytes", UNLIMITED_U64),
+            suppress_groups=bounds.flag("ds:suppressSmallGroups"),
+            groups_per_buyer=bounds.most("ds:groupsPerBuyer", UNLIMITED_U64),
+            epsilon_per_use=bounds.epsilon("ds:epsilonPerUse"),
+            epsilon_per_buyer=bounds.epsilon("ds:epsilonPerBuyer"),
         ),
         MappingProxyType(labels),
         policy.constraints,
@@ -172,6 +189,10 @@ class _Bounds:
             if constraint.operator in ("gt", "gteq")
         ]
         return _in_range(term, max(bounds, default=otherwise))
+
+    def epsilon(self, term: str) -> Epsilon | None:
+        """The smallest upper bound; None where the policy does not say."""
+        return Epsilon(self.most(term, 0)) if term in self._by_term else None
 
     def digests(self, term: str) -> tuple[Digest, ...]:
         return self._listed(term, _digest)
@@ -260,11 +281,21 @@ def _number(constraint: Constraint) -> int:
         return _time(value, constraint.term)
     if operand.value is Value.DURATION:
         return _duration(value, constraint.term)
+    if operand.value is Value.EPSILON:
+        return _millionths(value, constraint.term)
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise PolicyError(constraint.term, "rightOperand is not a whole number from 0")
     return value
+
+
+def _millionths(value: Json, term: str) -> int:
+    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    match = _EPSILON.fullmatch(text)
+    if match is None:
+        raise PolicyError(term, "rightOperand is not a number from 0 with at most six decimals")
+    return int(match[1] + (match[2] or "").ljust(6, "0"))
 
 
 def _in_range(term: str, value: int) -> int:

@@ -17,6 +17,7 @@ from capsule.attestation import Level, is_met
 from capsule.ids import Address, Digest
 from capsule.policy.compiler import Compiled
 from capsule.policy.vocabulary import Label
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.terms import UNLIMITED_U64
 
 __all__ = ["AccessFacts", "Outcome", "TermVerdict", "explain"]
@@ -35,8 +36,9 @@ class Outcome(StrEnum):
 class AccessFacts:
     """What is known about an access; None where it is not known yet.
 
-    `time` and `granted_at` in unix seconds; the counts are of what was spent before this access, `rows_out` of its
-    result.
+    `time` and `granted_at` in unix seconds; the counts are of what was spent before this access, `rows_out`,
+    `result_bytes` and `groups_out` of its result. `epsilon` is what the answer spends, 0 for one without noise;
+    `buyer_epsilon` what was spent before.
     """
 
     time: int
@@ -57,6 +59,11 @@ class AccessFacts:
     attestation: Level | None = None
     rows_out: int | None = None
     smallest_group: int | None = None
+    result_bytes: int | None = None
+    buyer_groups: int | None = None
+    groups_out: int | None = None
+    epsilon: Epsilon | None = None
+    buyer_epsilon: Epsilon | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +187,49 @@ def _buyer_rows(compiled: Compiled, facts: AccessFacts) -> _Said:
     return _within("rows returned to this buyer", "返回该使用方的行数", total, compiled.terms.rows_per_buyer)
 
 
+def _buyer_groups(compiled: Compiled, facts: AccessFacts) -> _Said:
+    total = None if facts.buyer_groups is None else facts.buyer_groups + (facts.groups_out or 0)
+    return _within("groups asked by this buyer", "该使用方累计分组数", total, compiled.runtime.groups_per_buyer)
+
+
+def _suppressed(compiled: Compiled, _: AccessFacts) -> _Said:
+    if compiled.runtime.suppress_groups:
+        return (
+            Outcome.ALLOWED,
+            "rows that stand for too few rows are left out of the result",
+            "分组过小的行从结果中隐去",
+        )
+    return (
+        Outcome.ALLOWED,
+        "a row that stands for too few rows holds the whole result back",
+        "只要有一行分组过小，整个结果即被拒绝",
+    )
+
+
+def _epsilon(name: str, chinese: str, spends: Epsilon | None, total: Epsilon | None, limit: Epsilon | None) -> _Said:
+    """An answer without noise spends nothing, and tells everything: it is refused whatever is left."""
+    if spends == NO_EPSILON:
+        return (
+            Outcome.REFUSED,
+            f"{name}: the algorithm promises no noise, and only answers with noise are let out",
+            f"{chinese}：算法未承诺加噪，仅允许输出加噪结果",
+        )
+    shown, shown_chinese = ("not known", "未知") if total is None else (str(total), str(total))
+    return (
+        _verdict(total is not None, total is not None and limit is not None and total <= limit),
+        f"{name}: at most {limit}, with this answer: {shown}",
+        f"{chinese}：至多 {limit}，含本次 {shown_chinese}",
+    )
+
+
+def _epsilon_per_buyer(compiled: Compiled, facts: AccessFacts) -> _Said:
+    before, spends = facts.buyer_epsilon, facts.epsilon
+    total = None if before is None or spends is None else before + spends
+    return _epsilon(
+        "privacy budget of this buyer", "该使用方的隐私预算", spends, total, compiled.runtime.epsilon_per_buyer
+    )
+
+
 def _custodians(compiled: Compiled, facts: AccessFacts) -> _Said:
     strangers = None if facts.custodians is None else set(facts.custodians) - set(compiled.terms.holders)
     return (
@@ -283,6 +333,15 @@ _SAYINGS: Final = MappingProxyType[str, Callable[[Compiled, AccessFacts], _Said]
         ),
         "ds:attestation": _attestation,
         "ds:outputRows": lambda c, f: _within("rows of the result", "结果行数", f.rows_out, c.runtime.max_rows),
+        "ds:outputBytes": lambda c, f: _within(
+            "bytes of the result", "结果字节数", f.result_bytes, c.runtime.max_bytes
+        ),
+        "ds:groupsPerBuyer": _buyer_groups,
+        "ds:suppressSmallGroups": _suppressed,
+        "ds:epsilonPerUse": lambda c, f: _epsilon(
+            "privacy budget of one answer", "单次结果的隐私预算", f.epsilon, f.epsilon, c.runtime.epsilon_per_use
+        ),
+        "ds:epsilonPerBuyer": _epsilon_per_buyer,
         "ds:declaredGroups": _declared_groups,
         "ds:groupSize": lambda c, f: _within(
             "smallest group in the result", "结果最小分组", f.smallest_group, c.runtime.min_group, at_least=True

@@ -13,6 +13,7 @@ from capsule.canonical import Json
 from capsule.ids import Address, AssetId, Digest
 from capsule.policy.document import ACCOUNT_PREFIX, ASSET_PREFIX
 from capsule.policy.vocabulary import ACTION, ODRL_CONTEXT, PROFILE, PROFILE_NAMESPACE
+from capsule.privacy import Epsilon
 
 __all__ = ["offer"]
 
@@ -35,7 +36,12 @@ def offer(
     buyer_roles: Sequence[str] = (),
     algorithms: Sequence[Digest] = (),
     output_rows: int | None = None,
+    output_bytes: int | None = None,
     group_size: int | None = None,
+    suppress_small_groups: bool | None = None,
+    groups_per_buyer: int | None = None,
+    epsilon_per_use: Epsilon | None = None,
+    epsilon_per_buyer: Epsilon | None = None,
     declared_groups: bool | None = None,
     compute_nodes: Sequence[Address] = (),
     custodians: Sequence[Address] = (),
@@ -67,7 +73,12 @@ def offer(
         _one("recipient", "isAnyOf", recipients or None),
         _one("product", "isAnyOf", [*map(str, algorithms)] or None),
         _one("ds:outputRows", "lteq", _count(output_rows)),
+        _one("ds:outputBytes", "lteq", _count(output_bytes)),
         _one("ds:groupSize", "gteq", _count(group_size)),
+        _one("ds:suppressSmallGroups", "eq", suppress_small_groups),
+        _one("ds:groupsPerBuyer", "lteq", _count(groups_per_buyer)),
+        _one("ds:epsilonPerUse", "lteq", _decimal(epsilon_per_use)),
+        _one("ds:epsilonPerBuyer", "lteq", _decimal(epsilon_per_buyer)),
         _one("ds:declaredGroups", "eq", declared_groups),
         _one("ds:computeNode", "isAnyOf", [*map(_account, compute_nodes)] or None),
         _one("ds:custodian", "isAnyOf", [*map(_account, custodians)] or None),
@@ -121,3 +132,7 @@ def _duration(seconds: int) -> Json:
 
 def _count(number: int | None) -> Json:
     return None if number is None else {"@value": str(number), "@type": "xsd:integer"}
+
+
+def _decimal(epsilon: Epsilon | None) -> Json:
+    return None if epsilon is None else {"@value": str(epsilon), "@type": "xsd:decimal"}

@@ -29,7 +29,13 @@ Extra: TypeAlias = Condition | Rule
 
 # Flags that open something; without them it is closed.
 ALLOWING_FLAGS: Final = frozenset(
-    ("ds:automaticGrant", "ds:computeByBuyer", "ds:computeByCustodian", "ds:declaredGroups")
+    (
+        "ds:automaticGrant",
+        "ds:computeByBuyer",
+        "ds:computeByCustodian",
+        "ds:declaredGroups",
+        "ds:suppressSmallGroups",
+    )
 )
 
 MAX_PERMISSIONS: Final = 16
@@ -39,6 +45,7 @@ _KINDS: Final = MappingProxyType(
         Measure.TIME: Kind.TIME,
         Measure.DURATION: Kind.DURATION,
         Measure.COUNT: Kind.NUMBER,
+        Measure.EPSILON: Kind.NUMBER,
         Measure.BOOLEAN: Kind.BOOLEAN,
     }
 )
@@ -181,7 +188,8 @@ def _span(constraint: Constraint, operand: Operand | None, kind: Kind) -> Span |
         return None
     if operand is not None and operand.shape is Shape.FLAG:
         return _flag(constraint, measure)
-    whole = kind is Kind.NUMBER and measure == measure.to_integral_value()
+    counted = kind is Kind.NUMBER and (operand is None or operand.value is Measure.COUNT)
+    whole = counted and measure == measure.to_integral_value()
     make = _SPANS.get(constraint.operator)
     return None if make is None else make(kind, measure, whole)
 

@@ -13,6 +13,7 @@ from typing import Final
 from capsule.canonical import Json
 from capsule.ids import Address, AssetId, Digest
 from capsule.policy.offer import offer
+from capsule.privacy import Epsilon
 
 __all__ = ["TEMPLATES", "Template", "offer_from"]
 
@@ -21,7 +22,7 @@ _DAY: Final = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A common offer. `days` and `uses` are of one grant; groups and rows of one result."""
+    """A common offer. `days` and `uses` are of one grant; groups, rows and `epsilon_per_use` of one result."""
 
     english: str
     chinese: str
@@ -30,6 +31,8 @@ class Template:
     uses: int
     group_size: int
     rows: int
+    epsilon_per_use: Epsilon | None = None
+    epsilon_per_buyer: Epsilon | None = None
     buyer_roles: tuple[str, ...] = ()
     automatic: bool = False
     prohibited: tuple[str, ...] = ("ds:reidentify",)
@@ -66,6 +69,17 @@ TEMPLATES: Final = MappingProxyType(
             group_size=10,
             rows=10_000,
             obliged=("attribute",),
+        ),
+        "statistics": Template(
+            english="Statistics with differential privacy only, 365 days, 100 uses; a privacy budget for each buyer.",
+            chinese="仅限差分隐私统计，365 天，100 次；每个使用方各有隐私预算。",
+            purposes=("statistics",),
+            days=365,
+            uses=100,
+            group_size=1,
+            rows=1_000,
+            epsilon_per_use=Epsilon.parse("1"),
+            epsilon_per_buyer=Epsilon.parse("10"),
         ),
         "trial": Template(
             english="One use within a day to try the data out, aggregated output.",
@@ -114,6 +128,8 @@ def offer_from(
         algorithms=algorithms,
         output_rows=template.rows,
         group_size=template.group_size,
+        epsilon_per_use=template.epsilon_per_use,
+        epsilon_per_buyer=template.epsilon_per_buyer,
         provider_share=True,
         automatic_grant=template.automatic,
         prohibited=template.prohibited,

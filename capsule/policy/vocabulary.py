@@ -73,11 +73,12 @@ class Value(Enum):
     ACCOUNT = 6
     DIGEST = 7
     BOOLEAN = 8
+    EPSILON = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """An enforceable left operand. Numbers fit in `bits`."""
+    """An enforceable left operand. Numbers, of an epsilon its millionths, fit in `bits`."""
 
     label: Label
     shape: Shape
@@ -108,7 +109,12 @@ OPERANDS: Final = MappingProxyType(
         "ds:measurement": Operand(Label.HOLDER, Shape.ONE_OF, Value.DIGEST),
         "ds:attestation": Operand(Label.HOLDER, Shape.ONE_OF, Value.TEXT),
         "ds:outputRows": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
+        "ds:outputBytes": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
         "ds:groupSize": Operand(Label.RUNTIME, Shape.AT_LEAST, Value.COUNT),
+        "ds:suppressSmallGroups": Operand(Label.RUNTIME, Shape.FLAG, Value.BOOLEAN),
+        "ds:groupsPerBuyer": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
+        "ds:epsilonPerUse": Operand(Label.RUNTIME, Shape.AT_MOST, Value.EPSILON, 53),
+        "ds:epsilonPerBuyer": Operand(Label.RUNTIME, Shape.AT_MOST, Value.EPSILON, 53),
         # A module counts its groups by itself: the runtime compares what it says, that it is true is the module's word.
         "ds:declaredGroups": Operand(Label.DECLARED, Shape.FLAG, Value.BOOLEAN),
     }

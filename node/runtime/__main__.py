@@ -24,6 +24,7 @@ from node.errors import RuntimeRefusedError, UnprotectedError
 from node.runtime.confine import Loader, bind_to_parent, confine
 from node.runtime.execution import execute
 from node.runtime.measurement import measure
+from node.runtime.noise import Noise
 from node.runtime.protocol import CIPHER_PROVIDER, PROBE, SM2_LIBRARY, Broken, Limits, Message, Outcome, Ready, Refused
 from node.runtime.wire import read_job, write_message
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
             _shut_in(measure(allow_unprotected=False).digest, Limits(), allow_unprotected=True, loader=loader)
             return 0
         job, limits, allowed = read_job(sys.stdin.buffer)
+        noise = None if job.algorithm.privacy is None else Noise()
         # wrapped before the process is shut in, which then has no descriptors to give out
         streams = [os.fdopen(int(descriptor), "rb") for descriptor in capsules]
         digest = measure(allow_unprotected=allowed).digest
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
         return 1
     outcome: Outcome
     try:
-        outcome = execute(job, streams, limits, ready.measurement, protected=ready.protected)
+        outcome = execute(job, streams, limits, ready.measurement, protected=ready.protected, noise=noise)
     except MemoryError:
         outcome = _refused(RuntimeRefusedError("limits", "memory"), ready)
     except RuntimeRefusedError as exc:

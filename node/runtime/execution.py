@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import BinaryIO, Final
+from collections.abc import Collection, Iterable, Sequence
+from typing import BinaryIO, Final, TypeVar
 
 from capsule.algorithm import Algorithm, Parameters
 from capsule.attestation import is_met
 from capsule.box import seal_to
 from capsule.errors import InputError, VerificationError
-from capsule.ids import Digest
+from capsule.ids import AssetId, Digest
+from capsule.privacy import Epsilon, Privacy
 from capsule.receipt import SourceVerdict, output_digest
-from node.errors import RuntimeRefusedError
+from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.determinism import check_deterministic
-from node.runtime.engine import Answer, Engine
-from node.runtime.guard import Bounds, result_document, verify_output
+from node.runtime.difference import check_difference, partitions_of, suppressed
+from node.runtime.engine import Answer, Counted, Engine
+from node.runtime.guard import Bounds, result_document, verify_bytes, verify_output, verify_spending
 from node.runtime.intake import Intake, take_in
+from node.runtime.members import Partition, free_name, read_members, with_numbers, write_members
 from node.runtime.module import check_module
-from node.runtime.protocol import Completed, Job, Limits
+from node.runtime.noise import Noise, add_noise
+from node.runtime.protocol import MAX_MEMBER_BYTES, Answered, Completed, Job, Limits
 from node.runtime.records import read_rows, write_input
 from node.runtime.sql import Statement, check, table_names
 from node.runtime.wasm import run_module
@@ -27,6 +31,8 @@ __all__ = ["check_algorithm", "execute"]
 
 # The engine's part of the memory limit; the rest holds ciphertext, plaintext, the table and the result.
 _ENGINE_SHARE: Final = 0.5
+
+_Bound = TypeVar("_Bound", int, Epsilon)
 
 
 def check_algorithm(algorithm: Algorithm, code: bytes, parameters: Parameters, capsules: int) -> Statement | bytes:
@@ -56,15 +62,29 @@ def check_algorithm(algorithm: Algorithm, code: bytes, parameters: Parameters, c
 
 
 def execute(
-    job: Job, streams: Sequence[BinaryIO], limits: Limits, measurement: Digest, *, protected: bool
+    job: Job,
+    streams: Sequence[BinaryIO],
+    limits: Limits,
+    measurement: Digest,
+    *,
+    protected: bool,
+    noise: Noise | None = None,
 ) -> Completed:
-    """Runs a job over its sealed capsules, in the job's order. Raises RuntimeRefusedError."""
+    """Runs a job over its sealed capsules, in the job's order; a private algorithm needs `noise`.
+
+    Raises RuntimeRefusedError.
+    """
     checked = check_algorithm(job.algorithm, job.code, job.parameters, len(job.capsules))
     bounds = Bounds(
         max_rows=_least(capsule.max_rows for capsule in job.capsules),
         rows_left=_least(capsule.rows_left for capsule in job.capsules),
         min_group=max(capsule.min_group for capsule in job.capsules),
+        max_bytes=_least(capsule.max_bytes for capsule in job.capsules),
+        # left out only where every policy that would hold the whole result back says so
+        suppress_groups=all(one.suppress_groups for one in job.capsules if one.min_group > 1),
+        most_epsilon=_least(most for one in job.capsules for most in (one.epsilon_per_use, one.epsilon_left)),
     )
+    verify_spending(job.algorithm, bounds)
     if not all(is_met(job.level, capsule.attestation) for capsule in job.capsules):
         raise RuntimeRefusedError("runtime", "attestation")
     if isinstance(checked, bytes):
@@ -73,10 +93,22 @@ def execute(
     # a row more than may leave shows that there were too many
     most_rows = limits.output_bytes if bounds.most_rows is None else bounds.most_rows + 1
     if isinstance(checked, bytes):
-        answer = _run_module(checked, job, taken, limits, most_rows)
+        answer = verify_output(_run_module(checked, job, taken, limits, most_rows), job.algorithm, bounds)
+        answered = tuple(Answered(groups=max(1, len(answer.rows))) for _ in job.capsules)
+    elif job.algorithm.privacy is not None:
+        answer = _private(checked, job, taken, limits, job.algorithm.privacy, noise, bounds)
+        spent = job.algorithm.epsilon
+        answered = tuple(Answered(groups=max(1, len(answer.rows)), epsilon=spent) for _ in job.capsules)
+    elif bounds.min_group > 1:
+        answer, answered = _counted(checked, job, taken, limits, bounds)
     else:
-        answer = _run_statement(checked, job, taken, limits, bounds.min_group, most_rows)
-    document = result_document(verify_output(answer, job.algorithm, bounds), job.algorithm, job.result_salt)
+        engine = _engine(job, taken, limits, row=None)
+        engine.check(checked, job.algorithm, bounds.min_group)
+        answer = engine.run(checked, job.algorithm, job.parameters, most_rows=most_rows, most_bytes=limits.output_bytes)
+        verify_output(answer, job.algorithm, bounds)
+        answered = tuple(Answered(groups=max(1, len(answer.rows))) for _ in job.capsules)
+    _check_budgets(job, answered)
+    document = verify_bytes(result_document(answer, job.algorithm, job.result_salt), bounds)
     if len(document) > limits.output_bytes:
         raise RuntimeRefusedError("limits", "output")
     sealed = seal_to(job.result_key, document)
@@ -86,6 +118,7 @@ def execute(
         output_hash=output_digest(document, job.result_salt),
         rows_in=sum(one.table.num_rows for one in taken),
         rows_out=len(answer.rows),
+        answered=answered,
         source=_source(taken),
         measurement=measurement,
         protected=protected,
@@ -99,15 +132,101 @@ def _check_declared(job: Job) -> None:
         raise RuntimeRefusedError("algorithm", "groups")
 
 
-def _run_statement(
-    statement: Statement, job: Job, taken: Sequence[Intake], limits: Limits, min_group: int, most_rows: int
-) -> Answer:
+def _engine(job: Job, taken: Sequence[Intake], limits: Limits, *, row: str | None) -> Engine:
     tables = {name: one.table for names, one in zip(table_names(len(taken)), taken, strict=True) for name in names}
+    if row is not None:
+        tables = {name: with_numbers(table, row) for name, table in tables.items()}
     # several threads add doubles in an order of their own
     threads = 1 if job.algorithm.deterministic else limits.threads
-    engine = Engine(tables, memory_bytes=int(limits.memory_bytes * _ENGINE_SHARE), threads=threads)
-    engine.check(statement, job.algorithm, min_group)
-    return engine.run(statement, job.algorithm, job.parameters, most_rows=most_rows, most_bytes=limits.output_bytes)
+    private = job.algorithm.privacy is not None
+    memory = int(limits.memory_bytes * _ENGINE_SHARE)
+    return Engine(tables, memory_bytes=memory, threads=threads, row=row, private=private)
+
+
+def _private(
+    statement: Statement,
+    job: Job,
+    taken: Sequence[Intake],
+    limits: Limits,
+    privacy: Privacy,
+    noise: Noise | None,
+    bounds: Bounds,
+) -> Answer:
+    """Runs what stands for a private statement, and gives its answer noise."""
+    if noise is None:
+        raise InputError("a private algorithm runs with noise")
+    if bounds.min_group > 1 and job.algorithm.group_column is None:
+        raise RuntimeRefusedError("algorithm", "groups")
+    engine = _engine(job, taken, limits, row=None)
+    # no bound of what leaves is a bound of the exact groups: to run into one would tell of them
+    most = limits.memory_bytes
+    exact = engine.run(
+        engine.exact(statement, job.algorithm), job.algorithm, job.parameters, most_rows=most, most_bytes=most
+    )
+    answer = add_noise(exact, job.algorithm, privacy, noise, bounds.min_group)
+    return verify_output(answer, job.algorithm, bounds)
+
+
+def _counted(
+    statement: Statement, job: Job, taken: Sequence[Intake], limits: Limits, bounds: Bounds
+) -> tuple[Answer, tuple[Answered, ...]]:
+    """Runs a statement whose groups are counted, and checks them against what the buyer was told before."""
+    row = free_name(statement.text, [one.table for one in taken])
+    engine = _engine(job, taken, limits, row=row)
+    engine.check(statement, job.algorithm, bounds.min_group)
+    whole = bounds.most_rows is None or bounds.suppress_groups
+    counted = engine.count(
+        statement,
+        job.algorithm,
+        job.parameters,
+        most_rows=limits.output_bytes if whole else (bounds.most_rows or 0) + 1,
+        most_bytes=limits.output_bytes,
+    )
+    short: frozenset[str] = frozenset()
+    if bounds.suppress_groups:
+        told = suppressed(counted, bounds.min_group)
+        counted, short = told.counted, told.short
+    verify_output(counted.answer, job.algorithm, bounds)
+    return counted.answer, _verified_differences(job, taken, counted, short, bounds.min_group)
+
+
+def _verified_differences(
+    job: Job, taken: Sequence[Intake], counted: Counted, short: Collection[str], least: int
+) -> tuple[Answered, ...]:
+    """What each capsule's part of a result stood for; GuardError ("difference") where it singles out a few rows.
+
+    Capsules of one id have the same rows, in whatever place of the job and under whatever root they stand.
+    """
+    by_table = partitions_of(counted)
+    names = table_names(len(taken))
+    told = [tuple(each for name in tables for each in by_table.get(name, ())) for tables in names]
+    earlier: dict[bytes, list[Partition]] = {}
+    for capsule in job.capsules:
+        kept = earlier.setdefault(capsule.deal.capsule_id, [])
+        kept += [each for members in capsule.earlier for each in read_members(members)]
+    answered = []
+    for place, capsule in enumerate(job.capsules):
+        same = [at for at, one in enumerate(job.capsules) if one.deal.capsule_id == capsule.deal.capsule_id]
+        known = earlier[capsule.deal.capsule_id]
+        if place == same[0]:
+            check_difference([each for at in same for each in told[at]], known, taken[place].table.num_rows, least)
+        keys = {each.key for each in known}
+        members = write_members([each for each in told[place] if each.key not in keys])
+        if len(members) > MAX_MEMBER_BYTES // len(job.capsules):
+            raise RuntimeRefusedError("limits", "history")
+        groups = sum(len(each.groups) for each in told[place]) + any(name in short for name in names[place])
+        answered.append(Answered(groups=max(1, groups), members=members))
+    return tuple(answered)
+
+
+def _check_budgets(job: Job, answered: Sequence[Answered]) -> None:
+    """GuardError ("group-budget") where a buyer would have asked for more groups of an asset than it may."""
+    asked: dict[AssetId, int] = {}
+    for capsule, one in zip(job.capsules, answered, strict=True):
+        asset = capsule.deal.asset
+        asked[asset] = asked.get(asset, 0) + one.groups
+        if capsule.groups_left is not None and asked[asset] > capsule.groups_left:
+            raise GuardError("group-budget")
 
 
 def _run_module(module: bytes, job: Job, taken: Sequence[Intake], limits: Limits, most_rows: int) -> Answer:
@@ -121,7 +240,7 @@ def _run_module(module: bytes, job: Job, taken: Sequence[Intake], limits: Limits
     return read_rows(output, job.algorithm, most_rows)
 
 
-def _least(bounds: Iterable[int | None]) -> int | None:
+def _least(bounds: Iterable[_Bound | None]) -> _Bound | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 

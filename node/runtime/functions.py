@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FUNCTIONS", "TYPES"]
+__all__ = ["AGGREGATES", "FUNCTIONS", "TYPES"]
 
 _AGGREGATES: Final = """
     avg bit_and bit_or bit_xor bool_and bool_or corr count count_if count_star covar_pop covar_samp favg fsum kahan_sum
@@ -41,5 +41,6 @@ _TYPE_NAMES: Final = """
     UINTEGER USMALLINT UTINYINT VARCHAR
 """
 
+AGGREGATES: Final = frozenset(_AGGREGATES.split())
 FUNCTIONS: Final = frozenset(" ".join((_AGGREGATES, _WINDOWS, _NUMBERS, _TIMES, _TEXTS, _CHOICES)).split())
 TYPES: Final = frozenset(_TYPE_NAMES.split())

@@ -17,10 +17,11 @@ from typing import Final
 from capsule.algorithm import Algorithm, ColumnType
 from capsule.canonical import Json, encode
 from capsule.document import hexed
-from node.errors import GuardError
+from capsule.privacy import Epsilon
+from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.engine import Answer, Cell
 
-__all__ = ["KIND", "Bounds", "result_document", "verify_output"]
+__all__ = ["KIND", "Bounds", "result_document", "verify_bytes", "verify_output", "verify_spending"]
 
 KIND: Final = "dataspace/result"
 
@@ -30,16 +31,33 @@ _SAFE_INTEGER: Final = 2**53 - 1
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What policies and budgets let out. `max_rows` and `rows_left` (the buyer's budget) are None when without limit;
-    `min_group` is the least number of rows behind each row of a result, 1 for no such rule."""
+    `min_group` is the least number of rows behind each row of a result, 1 for no such rule; `suppress_groups`: rows
+    behind which there are fewer are left out. `max_bytes` is of the document, None when without limit. `most_epsilon`
+    is the most that the answer may spend, None where it needs no noise."""
 
     max_rows: int | None
     rows_left: int | None
     min_group: int
+    max_bytes: int | None = None
+    suppress_groups: bool = False
+    most_epsilon: Epsilon | None = None
 
     @property
     def most_rows(self) -> int | None:
         bounds = [bound for bound in (self.max_rows, self.rows_left) if bound is not None]
         return min(bounds, default=None)
+
+
+def verify_spending(algorithm: Algorithm, bounds: Bounds) -> Algorithm:
+    """Returns the algorithm when what it would spend may be spent, before anything is computed. RuntimeRefusedError
+    ("algorithm", "noiseless") or GuardError ("epsilon") otherwise."""
+    if bounds.most_epsilon is None:
+        return algorithm
+    if algorithm.privacy is None:
+        raise RuntimeRefusedError("algorithm", "noiseless")
+    if algorithm.privacy.epsilon > bounds.most_epsilon:
+        raise GuardError("epsilon")
+    return algorithm
 
 
 def verify_output(answer: Answer, algorithm: Algorithm, bounds: Bounds) -> Answer:
@@ -72,6 +90,13 @@ def result_document(answer: Answer, algorithm: Algorithm, salt: bytes) -> bytes:
             "salt": hexed(salt),
         }
     )
+
+
+def verify_bytes(document: bytes, bounds: Bounds) -> bytes:
+    """Returns the result's bytes when they are not too many; GuardError ("bytes") otherwise."""
+    if bounds.max_bytes is not None and len(document) > bounds.max_bytes:
+        raise GuardError("bytes")
+    return document
 
 
 def _value(cell: Cell | date | Decimal, kind: ColumnType) -> Json:

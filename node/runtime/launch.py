@@ -29,6 +29,7 @@ from capsule.ids import Digest
 from node.errors import RuntimeFailedError, UnprotectedError
 from node.runtime.protocol import (
     CIPHER_PROVIDER,
+    MAX_MEMBER_BYTES,
     PROBE,
     SM2_LIBRARY,
     Broken,
@@ -92,7 +93,7 @@ def run(
             descriptors,
             message,
             seconds=limits.wall_seconds,
-            most=limits.output_bytes + _HEADER_BYTES,
+            most=_most(limits),
         )
     return _outcome(ended, job, limits)
 
@@ -123,7 +124,7 @@ def _outcome(ended: _Ended, job: Job, limits: Limits) -> Outcome:
     if ended.status < 0:
         return refused("algorithm", "crashed")
     try:
-        message = read_message(stream, limits.output_bytes + _HEADER_BYTES)
+        message = read_message(stream, _most(limits))
     except FormatError as exc:
         raise RuntimeFailedError(f"the runtime ended with status {ended.status} and no outcome") from exc
     match message:
@@ -150,12 +151,19 @@ def _ready(stream: BytesIO, ended: _Ended) -> Ready:
     raise RuntimeFailedError("the runtime sent an outcome before it was ready")
 
 
+def _most(limits: Limits) -> int:
+    """The most bytes of an outcome: a result, what it stood for, and what is said about both."""
+    return limits.output_bytes + MAX_MEMBER_BYTES + _HEADER_BYTES
+
+
 def _consistent(message: Completed | Refused, job: Job, ready: Ready) -> bool:
     """Whether an outcome names only what this side gave in."""
     if (message.measurement, message.protected) != (ready.measurement, ready.protected):
         return False
     if isinstance(message, Completed):
-        return Digest(hashlib.sha256(message.sealed_result).digest()) == message.sealed_result_hash
+        right = Digest(hashlib.sha256(message.sealed_result).digest()) == message.sealed_result_hash
+        spent = [one.epsilon for one in message.answered]
+        return right and spent == [job.algorithm.epsilon] * len(job.capsules)
     if message.holder is None:
         return message.index is None and (message.capsule is None or message.capsule < len(job.capsules))
     if message.capsule is None or message.index is None or message.capsule >= len(job.capsules):

@@ -18,16 +18,19 @@ from capsule.box import BoxKey
 from capsule.deal import Deal
 from capsule.errors import InputError
 from capsule.ids import Address, Bytes32, DeviceId, Digest
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.receipt import GUARD_PASSED, SourceVerdict
 from capsule.source import Anchor, DeviceKey
 
 __all__ = [
     "CIPHER_PROVIDER",
     "MAX_CAPSULES",
+    "MAX_MEMBER_BYTES",
     "MISSING",
     "PROBE",
     "REASONS",
     "SM2_LIBRARY",
+    "Answered",
     "Broken",
     "CapsuleInput",
     "Completed",
@@ -40,6 +43,8 @@ __all__ = [
 ]
 
 MAX_CAPSULES: Final = 16
+MAX_MEMBER_BYTES: Final = 64 << 20
+"""What a runtime is told of earlier answers, over all capsules of a job, and what it may add to it."""
 CIPHER_PROVIDER: Final = "DATASPACE_CIPHER_PROVIDER"
 """The environment variable that names the cipher provider: this process's choice, which its runtimes share."""
 SM2_LIBRARY: Final = "DATASPACE_SM2_LIBRARY"
@@ -72,6 +77,8 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "function": "the statement uses a function, type or name that may not be used",
         "groups": "the policy asks for a group size, and the group column is not known to count rows of one capsule",
         "deterministic": "the manifest calls the algorithm deterministic, and the code may not be",
+        "privacy": "the statement is not of the form that noise can be drawn for as the algorithm's manifest promises",
+        "noiseless": "the policy lets out only answers with noise, and the algorithm's manifest promises none",
         "failed": "the algorithm failed while it ran",
         "crashed": "the algorithm ended the process that ran it",
     },
@@ -82,7 +89,12 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "schema": "the result is not of the columns that the algorithm's manifest names",
         "rows": "the result has more rows than the policy lets out at once",
         "budget": "the result has more rows than the buyer's budget has left",
+        "epsilon": "the answer would spend more privacy budget than the policy gives one answer, or the buyer has left",
         "group": "the result has a row that stands for fewer rows than the policy's least group size",
+        "bytes": "the result has more bytes than the policy lets out at once",
+        "group-budget": "the result has more groups than the buyer may still ask for",
+        "difference": "the result and what this buyer was told before would single out fewer rows than the policy's "
+        "least group size",
     },
     "limits": {
         "time": "the run took longer than this compute node allows",
@@ -90,6 +102,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "fuel": "the module took more steps than this compute node allows",
         "memory": "the run took more memory than this compute node allows",
         "output": "the result is larger than this compute node allows",
+        "history": "this compute node can't remember more of what this buyer was told",
     },
 }
 """Why a run can be refused: a sentence for each reason, by kind."""
@@ -121,12 +134,32 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a completed answer stood for on one capsule, which the compute node keeps for the next.
+
+    `groups` were asked, `epsilon` of a privacy budget was spent. `members` says which rows of the capsule stood behind
+    each group, as far as earlier answers don't say so; only a runtime reads it.
+    """
+
+    groups: int
+    epsilon: Epsilon = NO_EPSILON
+    members: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.groups < 0 or len(self.members) > MAX_MEMBER_BYTES:
+            raise InputError("an answer stood for a number of groups, and for members within their limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CapsuleInput:
     """One capsule of a job: what the chain pins of it, and what opens it.
 
     `one_time_keys` and `releases` (sealed) are by position in the deal; position 0 is the provider. `max_rows`,
     `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit. `groups_declared`: that
     policy takes this algorithm's word for the size of its groups. `attestation`: the levels it takes, any when empty.
+    `max_bytes` is of the result. `suppress_groups`: rows for groups below `min_group` are left out. `groups_left` is
+    the buyer's budget, and `earlier` the members of what this buyer was told of the same rows. `epsilon_per_use`
+    and `epsilon_left` (the buyer's budget): where either is given, the answer has to be private.
     """
 
     chain_id: int
@@ -141,7 +174,13 @@ class CapsuleInput:
     rows_left: int | None = None
     min_group: int = 1
     groups_declared: bool = False
+    max_bytes: int | None = None
+    suppress_groups: bool = False
+    groups_left: int | None = None
+    earlier: tuple[bytes, ...] = field(default=(), repr=False)
     attestation: tuple[Level, ...] = ()
+    epsilon_per_use: Epsilon | None = None
+    epsilon_left: Epsilon | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +206,8 @@ class Job:
             raise InputError(f"a job opens 1 to {MAX_CAPSULES} capsules")
         if len(self.result_key) != 32 or len(self.result_salt) != 32:
             raise InputError("a result key and a result salt have 32 bytes")
+        if sum(len(members) for one in self.capsules for members in one.earlier) > MAX_MEMBER_BYTES:
+            raise InputError(f"a job tells of earlier answers in at most {MAX_MEMBER_BYTES} bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +234,14 @@ class Broken:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """A result that passed the guard, sealed for the buyer. `output_hash` is salted; `sealed_result_hash` is the plain
-    SHA-256 of the sealed bytes."""
+    SHA-256 of the sealed bytes. `answered` is what it stood for, by capsule in the job's order."""
 
     sealed_result: bytes = field(repr=False)
     sealed_result_hash: Digest
     output_hash: Digest
     rows_in: int
     rows_out: int
+    answered: tuple[Answered, ...]
     source: SourceVerdict
     measurement: Digest
     protected: bool
@@ -228,6 +270,12 @@ class Refused:
     def __post_init__(self) -> None:
         if self.reason not in REASONS.get(self.kind, {}):
             raise InputError("not a reason that a runtime gives")
+
+    def spent(self, job: Job) -> Epsilon:
+        """What the refusal spends of a privacy budget: it may tell of rows that were looked at, so that it counts as
+        the answer would have, unless it came before."""
+        looked = {"algorithm": self.reason in ("failed", "crashed"), "guard": self.reason != "epsilon", "limits": True}
+        return job.algorithm.epsilon if looked.get(self.kind, False) else NO_EPSILON
 
     @property
     def sentence(self) -> str:

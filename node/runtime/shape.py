@@ -2,21 +2,22 @@
 
 DuckDB hands out the parse tree it would run. `check_tree` lets through only listed kinds of nodes and listed functions,
 which are pure, so that two runs give one result, and none reaches past its arguments. `check_groups` asks that each row
-of the result says how many different rows of a capsule it stands for. It does not see who is in a group, nor what an
-expression picks out of it (`CASE`, `FILTER`); two results that differ by one row stay a matter of budgets.
+of the result says how many different rows of a capsule it stands for. It does not see who is in a group, which
+`members` finds out, nor what an expression picks out of it (`CASE`, `FILTER`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from node.errors import RuntimeRefusedError
 from node.runtime.functions import FUNCTIONS, TYPES
 
-__all__ = ["Tree", "check_groups", "check_tree"]
+__all__ = ["Tree", "branches", "check_groups", "check_tree", "is_same", "nodes", "source_of", "views_of"]
 
-Tree = Mapping[str, Any]
+Tree = dict[str, Any]
 
 _CLASSES: Final = frozenset(
     (
@@ -75,7 +76,7 @@ def check_tree(tree: Tree, tables: Collection[str]) -> None:
     type that is not on its list, "statement" otherwise.
     """
     known = {name.lower() for name in tables} | {entry["key"].lower() for entry in _entries(tree)}
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if "class" in node:
             _expression(node)
         elif "function_name" in node:
@@ -99,19 +100,23 @@ def check_groups(tree: Tree, tables: Collection[str], group_column: str) -> None
     over its own capsule, with the group column at the same place.
     """
     bases = {name.lower() for name in tables}
-    entries = [(entry["key"].lower(), entry["value"]["query_node"]) for entry in _entries(tree)]
-    views = dict(entries)
+    views = views_of(tree)
     # where a name stands for two things, only the engine knows which one a place means
-    if len(views) != len(entries) or bases & set(views):
+    if len(views) != len([*_entries(tree)]) or bases & set(views):
         raise RuntimeRefusedError("algorithm", "groups")
-    if any(node.get("class") == "SUBQUERY" for node in _nodes(tree)):
+    if any(node.get("class") == "SUBQUERY" for node in nodes(tree)):
         raise RuntimeRefusedError("algorithm", "groups")
-    places = {_group_place(branch, bases, views, group_column) for branch in _branches(tree)}
+    places = {_group_place(branch, bases, views, group_column) for branch in branches(tree)}
     if len(places) != 1:
         raise RuntimeRefusedError("algorithm", "groups")
 
 
-def _branches(tree: Tree) -> Collection[Tree]:
+def views_of(tree: Tree) -> dict[str, Tree]:
+    """The statement's CTEs by name, in lower case."""
+    return {entry["key"].lower(): entry["value"]["query_node"] for entry in _entries(tree)}
+
+
+def branches(tree: Tree) -> Sequence[Tree]:
     """The SELECTs whose rows make up the result: those of a UNION ALL, or the one."""
     if tree.get("type") != "SET_OPERATION_NODE":
         return (tree,)
@@ -132,31 +137,54 @@ def _group_place(tree: Tree, bases: set[str], views: Mapping[str, Tree], group_c
         raise RuntimeRefusedError("algorithm", "groups")
     hidden = item["filter"] is not None or tree["having"] or tree["qualify"] or _modifiers(tree) - {"ORDER_MODIFIER"}
     # a star in a projection stands for columns that nobody named
-    starred = any(node.get("class") == "STAR" for item in selected for node in _nodes(item))
-    if hidden or starred or not _keeps_rows(tree, bases, views):
+    starred = any(node.get("class") == "STAR" for item in selected for node in nodes(item))
+    if hidden or starred:
         raise RuntimeRefusedError("algorithm", "groups")
+    source_of(tree, bases, views)
     return place
 
 
-def _keeps_rows(tree: Tree, bases: set[str], views: Mapping[str, Tree]) -> bool:
-    """Follows FROM down to a capsule's table; every SELECT on the way gives each row at most once."""
+def source_of(tree: Tree, bases: Collection[str], views: Mapping[str, Tree]) -> tuple[str, Sequence[Tree]]:
+    """Follows FROM down to a capsule's table; every SELECT on the way gives each row at most once.
+
+    Returns the table and those SELECTs. Raises RuntimeRefusedError ("algorithm", "groups") where there is another way.
+    """
     source = tree.get("from_table")
+    passed: list[Tree] = []
     while source is not None:
         inner: Tree | None = None
         if source["type"] == "BASE_TABLE":
             name = source["table_name"].lower()
             if name in bases:
-                return True
+                return name, passed
             # a view is taken out when it is entered, so that no chain of names runs in a circle
             inner, views = views.get(name), {other: view for other, view in views.items() if other != name}
         elif source["type"] == "SUBQUERY":
             inner = source["subquery"]["node"]
         if inner is None or inner["type"] != "SELECT_NODE" or inner["group_sets"] or inner["group_expressions"]:
-            return False
+            break
         if inner["qualify"] or inner["having"] or _modifiers(inner) - {"ORDER_MODIFIER"}:
-            return False
+            break
+        passed.append(inner)
         source = inner["from_table"]
-    return False
+    raise RuntimeRefusedError("algorithm", "groups")
+
+
+def is_same(one: Tree, other: Tree) -> bool:
+    """Whether two trees mean the same: all but where their text stood, and the order in which grouping sets stand."""
+    return bool(_canonical(one) == _canonical(other))
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        plain = {name: _canonical(item) for name, item in value.items() if not name.startswith("query_location")}
+        if "group_sets" in plain:
+            keys = plain.pop("group_expressions")
+            plain["group_sets"] = sorted(
+                sorted(json.dumps(keys[at], sort_keys=True) for at in each) for each in plain["group_sets"]
+            )
+        return plain
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
 def _expression(node: Tree) -> None:
@@ -180,17 +208,17 @@ def _modifiers(tree: Tree) -> set[str]:
 
 def _entries(tree: Tree) -> Iterator[Tree]:
     """Every CTE of the statement, wherever it stands."""
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if isinstance(node.get("map"), list):
             yield from node["map"]
 
 
-def _nodes(tree: Tree) -> Iterator[Tree]:
+def nodes(tree: Any) -> Iterator[Tree]:
     """Every object of the tree, without recursion: its depth is the statement's author's choice."""
     waiting: list[Any] = [tree]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield value
             waiting.extend(value.values())
         elif isinstance(value, list):

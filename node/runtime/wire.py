@@ -18,6 +18,7 @@ from capsule.deal import Deal
 from capsule.document import Fields, hexed, read_as
 from capsule.errors import FormatError
 from capsule.ids import Address, Bytes32, DeviceId, Digest
+from capsule.privacy import Epsilon
 from capsule.receipt import SourceVerdict
 from capsule.share import MAX_RELEASE_BYTES
 from capsule.signature import MAX_KEY_BYTES, PublicKey
@@ -25,6 +26,7 @@ from capsule.source import Anchor, DeviceKey
 from node.runtime.protocol import (
     MAX_CAPSULES,
     MISSING,
+    Answered,
     Broken,
     CapsuleInput,
     Completed,
@@ -37,7 +39,7 @@ from node.runtime.protocol import (
 
 __all__ = ["MAX_JOB_BYTES", "read_job", "read_message", "write_job", "write_message"]
 
-MAX_JOB_BYTES: Final = 64 << 20
+MAX_JOB_BYTES: Final = 128 << 20
 
 _JOB: Final = "dataspace/runtime-job"
 _READY: Final = "dataspace/runtime-ready"
@@ -48,6 +50,7 @@ _MAX_HOLDERS: Final = 33
 _MAX_DEVICES: Final = 100_000
 _MAX_KEYS: Final = 256
 _MAX_ANCHORS: Final = 1_000_000
+_MAX_EARLIER: Final = 100_000
 _WHERE: Final = re.compile(r"(?:unknown|(?:capsule|node)/[a-z_/]{1,60}\.py:[0-9]{1,5}) [A-Za-z]{1,60}")
 _UNCOUNTABLE: Final = 2**53 - 1
 
@@ -66,6 +69,7 @@ def write_job(job: Job, limits: Limits, *, allow_unprotected: bool) -> bytes:
             "fuel": _clipped(limits.fuel),
         },
         "capsules": [_capsule_json(one) for one in job.capsules],
+        "code_bytes": len(job.code),
         "algorithm": job.algorithm.to_json(),
         "parameters": job.parameters.to_json(),
         "level": str(job.level),
@@ -92,17 +96,19 @@ def write_job(job: Job, limits: Limits, *, allow_unprotected: bool) -> bytes:
             for one in job.anchors
         ],
     }
-    return _framed(header, job.code)
+    return _framed(header, job.code + b"".join(members for one in job.capsules for members in one.earlier))
 
 
 def read_job(stream: BinaryIO) -> tuple[Job, Limits, bool]:
     """Reads a job with its limits and whether it may run unprotected. FormatError for anything else."""
-    document, code = _unframed(stream, MAX_JOB_BYTES)
+    document, body = _unframed(stream, MAX_JOB_BYTES)
     fields = Fields.of(document, _JOB)
     bounds = fields.object("limits")
+    parts = _Parts(body)
     with read_as(_JOB):
+        code = parts.take(fields.integer("code_bytes"))
         job = Job(
-            capsules=fields.objects("capsules", MAX_CAPSULES, _capsule),
+            capsules=fields.objects("capsules", MAX_CAPSULES, lambda one: _capsule(one, parts)),
             algorithm=Algorithm.from_json(fields.value("algorithm")),
             code=code,
             parameters=Parameters.from_json(fields.value("parameters")),
@@ -119,6 +125,7 @@ def read_job(stream: BinaryIO) -> tuple[Job, Limits, bool]:
             threads=bounds.integer("threads"),
             fuel=bounds.integer("fuel"),
         )
+    parts.end()
     return job, limits, fields.flag("allow_unprotected")
 
 
@@ -138,6 +145,11 @@ def write_message(message: Message) -> bytes:
                     "output_hash": str(message.output_hash),
                     "rows_in": message.rows_in,
                     "rows_out": message.rows_out,
+                    "sealed_bytes": len(message.sealed_result),
+                    "answered": [
+                        {"groups": one.groups, "epsilon": str(one.epsilon), "member_bytes": len(one.members)}
+                        for one in message.answered
+                    ],
                     "source": {
                         "level": message.source.level,
                         "verified": message.source.verified,
@@ -146,7 +158,7 @@ def write_message(message: Message) -> bytes:
                     "measurement": str(message.measurement),
                     "protected": message.protected,
                 },
-                message.sealed_result,
+                message.sealed_result + b"".join(one.members for one in message.answered),
             )
         case Refused():
             return _framed(
@@ -190,16 +202,38 @@ def read_message(stream: BinaryIO, limit: int) -> Message:
                 protected=fields.flag("protected"),
             )
         source = fields.object("source")
-        return Completed(
-            sealed_result=body,
+        parts = _Parts(body)
+        completed = Completed(
+            sealed_result=parts.take(fields.integer("sealed_bytes")),
             sealed_result_hash=fields.id("sealed_result_hash", Digest),
             output_hash=fields.id("output_hash", Digest),
             rows_in=fields.integer("rows_in"),
             rows_out=fields.integer("rows_out"),
+            answered=fields.objects("answered", MAX_CAPSULES, lambda one: _answered(one, parts)),
             source=SourceVerdict(source.text("level", 40), source.integer("verified"), source.integer("of")),
             measurement=fields.id("measurement", Digest),
             protected=fields.flag("protected"),
         )
+        parts.end()
+        return completed
+
+
+class _Parts:
+    """The bytes behind a document, from front to end, by the lengths that it gives."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        if size > len(self._body) - self._at:
+            raise FormatError("a message is cut short")
+        self._at += size
+        return self._body[self._at - size : self._at]
+
+    def end(self) -> None:
+        if self._at != len(self._body):
+            raise FormatError("a message has more bytes than it tells of")
 
 
 def _framed(document: Json, body: bytes = b"") -> bytes:
@@ -234,7 +268,13 @@ def _capsule_json(one: CapsuleInput) -> Json:
         "rows_left": _clipped(one.rows_left),
         "min_group": one.min_group,
         "groups_declared": one.groups_declared,
+        "max_bytes": _clipped(one.max_bytes),
+        "suppress_groups": one.suppress_groups,
+        "groups_left": _clipped(one.groups_left),
+        "earlier": [{"member_bytes": len(members)} for members in one.earlier],
         "attestation": [{"level": str(level)} for level in one.attestation],
+        "epsilon_per_use": None if one.epsilon_per_use is None else str(one.epsilon_per_use),
+        "epsilon_left": None if one.epsilon_left is None else str(one.epsilon_left),
     }
 
 
@@ -243,7 +283,7 @@ def _clipped(bound: int | None) -> int | None:
     return None if bound is None else min(bound, _UNCOUNTABLE)
 
 
-def _capsule(fields: Fields) -> CapsuleInput:
+def _capsule(fields: Fields, parts: _Parts) -> CapsuleInput:
     return CapsuleInput(
         chain_id=fields.decimal("chain_id"),
         access=fields.id("access", Address),
@@ -257,7 +297,21 @@ def _capsule(fields: Fields) -> CapsuleInput:
         rows_left=_optional(fields, "rows_left"),
         min_group=fields.integer("min_group"),
         groups_declared=fields.flag("groups_declared"),
+        max_bytes=_optional(fields, "max_bytes"),
+        suppress_groups=fields.flag("suppress_groups"),
+        groups_left=_optional(fields, "groups_left"),
+        earlier=fields.objects("earlier", _MAX_EARLIER, lambda one: parts.take(one.integer("member_bytes"))),
         attestation=fields.objects("attestation", len(Level), _level),
+        epsilon_per_use=_optional_epsilon(fields, "epsilon_per_use"),
+        epsilon_left=_optional_epsilon(fields, "epsilon_left"),
+    )
+
+
+def _answered(fields: Fields, parts: _Parts) -> Answered:
+    return Answered(
+        groups=fields.integer("groups"),
+        epsilon=fields.id("epsilon", Epsilon),
+        members=parts.take(fields.integer("member_bytes")),
     )
 
 
@@ -294,6 +348,10 @@ def _level(fields: Fields) -> Level:
 
 def _optional(fields: Fields, name: str) -> int | None:
     return None if fields.value(name) is None else fields.integer(name)
+
+
+def _optional_epsilon(fields: Fields, name: str) -> Epsilon | None:
+    return None if fields.value(name) is None else fields.id(name, Epsilon)
 
 
 def _missing(fields: Fields) -> tuple[str, ...]:

@@ -1,17 +1,23 @@
 """dataspace use: uses: order one, receive its result, through the API of this home's node."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 
+from capsule.algorithm import Algorithm
+from capsule.canonical import decode
+from capsule.privacy import Privacy
 from node.errors import InputRefusedError, RuntimeRefusedError
 from node.home import write_whole
 from node.runtime.determinism import check_deterministic
+from node.runtime.engine import Engine
 from node.runtime.module import check_module
 from node.runtime.protocol import MAX_CAPSULES
-from node.runtime.sql import check, table_names
+from node.runtime.sql import Statement, check, table_names
 from node.schemas import unhexed
 from scripts.algorithm import algorithm_of
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, show, told
@@ -37,16 +43,25 @@ def algorithm(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Claim that a use can be repeated byte by byte; checked.")
     ] = False,
+    privacy: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with the promise of a private algorithm: epsilon, count, sums, keys or delta."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write an algorithm file and print the hash that policies name."""
     with told():
         content = code.read_bytes()
-        manifest = algorithm_of(content, output, parameter or (), group_column or None, deterministic=deterministic)
+        promise = None if privacy is None else Privacy.from_json(decode(privacy.read_bytes()))
+        manifest = algorithm_of(
+            content, output, parameter or (), group_column or None, deterministic=deterministic, privacy=promise
+        )
+        tables = [name for number in range(1, MAX_CAPSULES + 1) for names in table_names(number) for name in names]
         if manifest.kind == "wasm":
             check_module(content)
+        elif promise is not None:
+            _check_private(manifest, check(manifest.code_text(content), tables), tables, code)
         elif deterministic:
-            tables = [name for number in range(1, MAX_CAPSULES + 1) for names in table_names(number) for name in names]
             try:
                 check_deterministic(check(manifest.code_text(content), tables), manifest)
             except RuntimeRefusedError as error:
@@ -57,6 +72,18 @@ def algorithm(
         document = {"manifest": manifest.to_json(), "code": manifest.code_text(content)}
         write_whole(out, json.dumps(document, indent=2).encode(), mode=0o644)
         show({"algorithm": str(manifest.hash), "file": str(out)}, as_json)
+
+
+def _check_private(manifest: Algorithm, statement: Statement, tables: Sequence[str], code: Path) -> None:
+    """Whether noise can be drawn for a statement; whether its columns are there only a capsule tells."""
+    engine = Engine(dict.fromkeys(tables, pa.table({"time": []})), memory_bytes=64 << 20, threads=1, private=True)
+    try:
+        engine.exact(statement, manifest)
+    except RuntimeRefusedError as error:
+        raise InputRefusedError(
+            f"{code} can't be private: give one SELECT over one capsule's table, grouped by all keys, with the columns "
+            "that the manifest names: count(*), sums and keys; no joins, subqueries, HAVING, ORDER BY or LIMIT"
+        ) from error
 
 
 @app.command()

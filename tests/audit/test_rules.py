@@ -15,6 +15,7 @@ from capsule.accusation import Accusation
 from capsule.attestation import Level
 from capsule.excerpt import Excerpt
 from capsule.ids import Digest, UseId
+from capsule.privacy import Epsilon
 from capsule.receipt import CloseReason, Receipt, SignedReceipt, SourceVerdict, sign_receipt
 from capsule.shred import SignedShred, sign_shred
 from capsule.signature import Signer
@@ -25,7 +26,7 @@ from tests.sim.histories import History, history_of
 
 OTHER = Digest(b"\xee" * 32)
 # Their violations are not edits but quarrels that happened on the chain.
-ACTED_OUT = {"share-wrong", "false-accusation", "result-not-reproduced", "attestation-not-met"}
+ACTED_OUT = {"share-wrong", "false-accusation", "result-not-reproduced", "attestation-not-met", "epsilon-exceeded"}
 
 
 def test_every_rule_has_a_check_and_a_plant() -> None:
@@ -138,6 +139,43 @@ def test_a_run_below_the_policys_level_accuses_the_compute_node(tmp_path: Path) 
         (finding,) = history_of(space).findings()
         assert (finding.rule, finding.accused) == ("attestation-not-met", space.compute.account)
         assert finding.subject.id == str(use.id)
+    finally:
+        space.close()
+
+
+def test_spending_past_a_privacy_budget_accuses_the_compute_node(tmp_path: Path) -> None:
+    """Two answers within it are none of the audit's business; a third passes it, one without noise tells too much."""
+    space = DataSpace(tmp_path, seed=4)
+    half = Epsilon.parse("0.5")
+    try:
+        terms = {"epsilon_per_use": half, "epsilon_per_buyer": Epsilon.parse("1"), "uses_per_grant": 9}
+        grant = space.grant(space.offer(space.register(), **terms))
+
+        def answered(epsilon: Epsilon | None) -> UseId:
+            (use,) = space.open(grant)
+            space.release(use, 0, 1, 2, 3)
+            receipt = replace(space.receipt(use, rows=1), epsilon=epsilon)
+            space.sign(receipt)
+            space.compute.ledger.access.close_use(receipt.order_hash, True, 0, receipt.hash, space.digest(), 1)
+            return use.id
+
+        def told() -> set[tuple[str, str, str]]:
+            findings = history_of(space).findings()
+            assert {(one.rule, one.accused) for one in findings} <= {("epsilon-exceeded", space.compute.account)}
+            evidence = [{exhibit.name: exhibit.value for exhibit in one.evidence} for one in findings]
+            return {
+                (one.subject.id, each["spent"], each["limit"]) for one, each in zip(findings, evidence, strict=True)
+            }
+
+        answered(half)
+        answered(half)
+        assert told() == set()
+        third = str(answered(half))
+        assert told() == {(third, "1.5", "1")}
+        loud = str(answered(Epsilon.parse("0.6")))
+        assert told() == {(loud, "0.6", "0.5"), (loud, "2.1", "1")}
+        plain = str(answered(None))
+        assert told() == {(loud, "0.6", "0.5"), (plain, "0", "above 0"), (plain, "2.1", "1")}
     finally:
         space.close()
 

@@ -8,6 +8,7 @@ from capsule.canonical import Json, decode, encode
 from capsule.errors import FormatError, InputError, VerificationError
 from capsule.ids import GrantId, UseId
 from capsule.oplog import LogHead
+from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.receipt import (
     FAILURES,
     NO_OUTPUT,
@@ -75,6 +76,23 @@ def test_tampered_receipt_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(VerificationError) as refused:
         verify_receipt(tampered, SIGNER_KEY, DOMAIN)
     assert refused.value.evidence
+
+
+def test_receipt_of_a_private_run_tells_what_it_spent() -> None:
+    private = replace(RECEIPT, epsilon=Epsilon.parse("0.5"))
+    document = private.to_json()
+    assert document["epsilon"] == "0.5"
+    assert Receipt.from_json(decode(encode(document))) == private
+    assert "epsilon" not in RECEIPT.to_json()
+    for written in ("0.50", "0", 0.5, None):
+        with pytest.raises(FormatError):
+            Receipt.from_json({**document, "epsilon": written})
+
+
+def test_repeated_run_spends_nothing_and_nothing_is_not_written() -> None:
+    for changes in ({"reexecutes": digest(9)}, {"epsilon": NO_EPSILON}):
+        with pytest.raises(InputError):
+            replace(RECEIPT, **{"epsilon": Epsilon.parse("0.5"), **changes})  # type: ignore[arg-type]
 
 
 def test_a_signature_for_one_kind_of_paper_is_none_for_another() -> None:

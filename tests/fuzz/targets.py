@@ -215,7 +215,7 @@ _CHECKPOINT = {
 }  # fmt: skip
 
 _LOG_KEY = Ed25519Signer(bytes(range(32)))
-_LOGGED = LogEntry(Act.VERDICT, 1, _ROOT, {"output": _ROOT}, "guard/rows")
+_LOGGED = LogEntry(Act.VERDICT, 1, _ROOT, {"answers": _ROOT, "output": _ROOT}, "guard/rows")
 _LOG_HEAD = LogHead(1, root([_LOGGED.leaf]))
 _LOG_DOMAIN = Domain(1337, _DEAL.access)
 _NOTE = sign_head(_LOG_HEAD, _DEAL.access, _LOG_KEY, _LOG_DOMAIN)

@@ -38,6 +38,24 @@ ORDER BY 1, 2
 AGGREGATES = sql_algorithm(
     SQL, ["lender:integer", "outcome:text", "applicants:integer", "age:number"], (), "applicants"
 )
+PURPOSES_SQL = """
+SELECT 1 AS lender, purpose AS part, count(*) AS applicants, avg(credit_amount) AS mean
+FROM readings_1 GROUP BY purpose
+UNION ALL
+SELECT 2, CAST(EDUCATION AS VARCHAR), count(*) AS applicants, avg(LIMIT_BAL)
+FROM readings_2 GROUP BY EDUCATION
+ORDER BY 1, 2
+"""
+PURPOSES = sql_algorithm(
+    PURPOSES_SQL, ["lender:integer", "part:text", "applicants:integer", "mean:number"], (), "applicants"
+)
+BILLS_SQL = """
+SELECT count(*) AS holders, avg(LIMIT_BAL) AS mean_limit, sum("default") AS defaults
+FROM readings WHERE BILL_AMT1 <= $most
+"""
+BILLS = sql_algorithm(
+    BILLS_SQL, ["holders:integer", "mean_limit:number", "defaults:integer"], ["most:number"], "holders"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +78,7 @@ def put_up(
         asset=asset,
         provider=space[provider].account,
         purposes=[PURPOSE],
-        algorithms=[SCORING.hash, AGGREGATES.hash],
+        algorithms=[SCORING.hash, AGGREGATES.hash, BILLS.hash, PURPOSES.hash],
         custodians=accounts,
         least_threshold=threshold,
         provider_share=True,
@@ -206,6 +224,48 @@ def test_a_lender_that_takes_no_modules_word_for_its_groups_stops_the_use_for_bo
     # the same lender lets its groups be counted by SQL
     order, _ = ordered(parties, (households, careful), AGGREGATES, SQL.encode(), {})
     assert step(parties, order).note == ""
+
+
+def test_one_card_holder_is_not_singled_out_by_two_averages(parties: Space, cards: Lender, tmp_path: Path) -> None:
+    """Two thresholds with one holder's bill between them would give that holder's limit and default by subtraction."""
+    plain = duckdb.connect(":memory:")
+    plain.execute(f"CREATE VIEW readings AS SELECT * FROM read_csv('{credit.TAIWAN}')")  # noqa: S608
+    found = plain.execute(
+        "SELECT BILL_AMT1, lag(BILL_AMT1) OVER (ORDER BY BILL_AMT1), count(*), sum(count(*)) OVER (ORDER BY BILL_AMT1)"
+        " FROM readings GROUP BY BILL_AMT1 QUALIFY count(*) = 1 ORDER BY BILL_AMT1 DESC LIMIT 1 OFFSET 200"
+    ).fetchone()
+    assert found is not None
+    most, less, one, below = found
+    assert (one, 20 < below < 29_980) == (1, True)
+    first, _ = ordered(parties, (cards,), BILLS, BILLS_SQL.encode(), {"most": most})
+    assert step(parties, first).note == ""
+    [row] = result(parties, first)
+    assert row == [pytest.approx(cell, rel=1e-12) for cell in plain.execute(BILLS_SQL, {"most": most}).fetchall()[0]]
+    second, _ = ordered(parties, (cards,), BILLS, BILLS_SQL.encode(), {"most": less})
+    assert step(parties, second).note == "output_refused"
+    failed(parties, second, CloseReason.OUTPUT_REFUSED)
+    assert audited(parties, second, tmp_path) == set()
+
+
+def test_small_groups_of_both_lenders_are_left_out_where_both_say_so(parties: Space) -> None:
+    """Eleven card holders take the next group, of 39, with them: they would be the total less the rest."""
+    terms = {"group_size": 35, "suppress_small_groups": True}
+    ours = put_up(parties, "provider", credit.GERMAN, OURS, 2, **terms)
+    theirs = put_up(parties, "rival", credit.TAIWAN, THEIRS, 3, **terms)
+    order, _ = ordered(parties, (ours, theirs), PURPOSES, PURPOSES_SQL.encode(), {})
+    assert step(parties, order).note == ""
+    plain = duckdb.connect(":memory:")
+    plain.execute(f"CREATE VIEW readings_1 AS SELECT * FROM read_csv('{credit.GERMAN}')")  # noqa: S608
+    plain.execute(f"CREATE VIEW readings_2 AS SELECT * FROM read_csv('{credit.TAIWAN}')")  # noqa: S608
+    every = [list(row) for row in plain.execute(PURPOSES_SQL).fetchall()]
+    kept = result(parties, order)
+    assert kept == [row for row in every if row in kept]
+    for lender in (1, 2):
+        left_out = [row[2] for row in every if row[0] == lender and row not in kept]
+        assert all(row[2] >= 35 for row in kept if row[0] == lender)
+        # some were too small, and what is left out together is not
+        assert min(left_out) < 35 <= sum(left_out)
+        assert any(row[0] == lender for row in kept)
 
 
 def test_one_lender_that_refuses_stops_the_use_for_both(parties: Space, households: Lender, cards: Lender) -> None:

@@ -191,6 +191,9 @@ def test_re_execution_leaves_neither_plaintext_nor_keys_nor_salts_with_the_regul
     assert step(space, placed).repeated
     assert [regulator.store.secret(f"one-time/{order}/0/{holder}") for holder in range(4)] == [None] * 4
     assert regulator.store.secret(f"repeat/{order}") is None
+    # its answer goes to nobody, so it is none that anything is to be compared with
+    (opened,) = regulator.view.uses_of(order)
+    assert regulator.store.answered(space["regulator"].account, opened.pin.asset) == []
     assert list(regulator.home.folder("results").iterdir()) == []
     left = files_of(space["regulator"].home)
     assert all(key is not None and key not in left for key in keys)

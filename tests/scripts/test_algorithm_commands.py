@@ -51,3 +51,37 @@ def test_a_file_that_is_neither_text_nor_a_module_is_refused(tmp_path: Path) -> 
     code.write_bytes(b"\xff\xfe")
     status, _ = told(code, out, "--output", "n:integer")
     assert (status, out.exists()) == (3, False)
+
+
+PROMISE = {
+    "epsilon": "0.5",
+    "count": "n",
+    "sums": [{"name": "total", "lower": 0, "upper": 20_000, "decimals": 0}],
+    "keys": [["good"], ["bad"]],
+    "delta": None,
+}
+COLUMNS = ["--output", "k:text", "--output", "n:integer", "--output", "total:integer", "--group-column", "n"]
+
+
+def test_sql_with_a_promise_becomes_a_private_algorithm(tmp_path: Path) -> None:
+    code, promise, out = tmp_path / "a.sql", tmp_path / "promise.json", tmp_path / "a.json"
+    code.write_text("SELECT k, count(*) AS n, sum(amount) AS total FROM readings GROUP BY k")
+    promise.write_text(json.dumps(PROMISE))
+    status, output = told(code, out, *COLUMNS, "--privacy", str(promise))
+    assert status == 0, output
+    manifest = Algorithm.from_json(json.loads(out.read_text())["manifest"])
+    assert manifest.privacy is not None
+    assert manifest.privacy.to_json() == PROMISE
+
+
+def test_sql_that_noise_can_not_be_drawn_for_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    code, promise, out = tmp_path / "a.sql", tmp_path / "promise.json", tmp_path / "a.json"
+    code.write_text("SELECT k, count(*) AS n, avg(amount) AS total FROM readings GROUP BY k")
+    promise.write_text(json.dumps(PROMISE))
+    status, output = told(code, out, *COLUMNS, "--privacy", str(promise))
+    assert (status, out.exists()) == (2, False)
+    assert "private" in output
+    code.write_text("SELECT k, count(*) AS n, sum(amount) AS total FROM readings GROUP BY k")
+    for text in ("{", json.dumps({**PROMISE, "epsilon": 0.5})):
+        promise.write_text(text)
+        assert (told(code, out, *COLUMNS, "--privacy", str(promise))[0], out.exists()) == (2, False)

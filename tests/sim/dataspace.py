@@ -636,7 +636,7 @@ class DataSpace:
         order = opened[0].event.order
         access = self.operator.access.address
         output = output or (output_digest(b"result", self.entropy(32)) if verdict == PASSED else NOTHING)
-        self.record(self.compute, Act.VERDICT, opened[0].event.order_hash, verdict, output=output)
+        self.record(self.compute, Act.VERDICT, opened[0].event.order_hash, verdict, answers=NOTHING, output=output)
         return Receipt(
             order_hash=order_hash(order, self.operator.domain.chain_id, access),
             uses=tuple(one.id for one in opened),

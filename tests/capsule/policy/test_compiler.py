@@ -14,6 +14,7 @@ from capsule.ids import Address, AssetId, Digest
 from capsule.policy.compiler import COMPILER_VERSION, Compiled, RuntimeChecks, compile_policy
 from capsule.policy.offer import offer
 from capsule.policy.vocabulary import DECLARABLE, OPERANDS, PROFILE, Label
+from capsule.privacy import Epsilon
 from capsule.terms import UNLIMITED_U32, UNLIMITED_U64, Terms
 from tests.capsule.samples import ASSET, PROVIDER, account, digest
 
@@ -127,6 +128,11 @@ def test_holders_and_runtime_get_their_checks() -> None:
             constraint("ds:measurement", "isAnyOf", [str(digest(2)), str(digest(1))]),
             constraint("ds:outputRows", "lteq", 100),
             constraint("ds:groupSize", "gteq", 5),
+            constraint("ds:outputBytes", "lt", 65_536),
+            constraint("ds:suppressSmallGroups", "eq", True),
+            constraint("ds:groupsPerBuyer", "lteq", 1_000),
+            constraint("ds:epsilonPerUse", "lteq", {"@value": "0.50", "@type": "xsd:decimal"}),
+            constraint("ds:epsilonPerBuyer", "lt", 10),
             constraint("ds:declaredGroups", "eq", True),
             constraint("ds:attestation", "isAnyOf", ["hardware", "software"]),
             target=f"urn:dataspace:asset:{ASSET}",
@@ -135,7 +141,24 @@ def test_holders_and_runtime_get_their_checks() -> None:
     assert compiled.holder.measurements == (digest(1), digest(2))
     assert compiled.holder.attestation == (Level.HARDWARE, Level.SOFTWARE)
     assert compiled.holder.asset == ASSET
-    assert compiled.runtime == RuntimeChecks(max_rows=100, min_group=5, declared_groups=True)
+    assert compiled.runtime == RuntimeChecks(
+        max_rows=100,
+        min_group=5,
+        declared_groups=True,
+        max_bytes=65_535,
+        suppress_groups=True,
+        groups_per_buyer=1_000,
+        epsilon_per_use=Epsilon.parse("0.5"),
+        epsilon_per_buyer=Epsilon.parse("9.999999"),
+    )
+    for term in (
+        "ds:epsilonPerUse",
+        "ds:epsilonPerBuyer",
+        "ds:outputBytes",
+        "ds:suppressSmallGroups",
+        "ds:groupsPerBuyer",
+    ):
+        assert compiled.labels[term] is Label.RUNTIME
     assert compiled.terms == OPEN_TERMS
     assert set(compiled.labels.values()) == {Label.HOLDER, Label.RUNTIME, Label.DECLARED}
 
@@ -251,12 +274,23 @@ def test_every_term_is_labelled() -> None:
                 "ds:computeByBuyer",
                 "ds:computeByCustodian",
                 "ds:declaredGroups",
+                "ds:suppressSmallGroups",
             )
         },
         **{name: constraint(name, "gteq", 2) for name in ("ds:leastThreshold", "ds:groupSize")},
         **{
             name: constraint(name, "lteq", 2)
-            for name in ("count", "ds:usesPerBuyer", "ds:usesTotal", "ds:rowsPerBuyer", "ds:outputRows")
+            for name in (
+                "count",
+                "ds:usesPerBuyer",
+                "ds:usesTotal",
+                "ds:rowsPerBuyer",
+                "ds:outputRows",
+                "ds:outputBytes",
+                "ds:groupsPerBuyer",
+                "ds:epsilonPerUse",
+                "ds:epsilonPerBuyer",
+            )
         },
         **{name: constraint(name, "eq", "x", **{"ds:label": "declared"}) for name in DECLARABLE},
     }
@@ -288,6 +322,20 @@ def test_term_that_nobody_enforces_is_refused_by_name_unless_declared(term: str)
         (constraint("count", "gteq", 3), "count"),
         (constraint("count", "eq", 3), "count"),
         (constraint("ds:groupSize", "lteq", 3), "ds:groupSize"),
+        *(
+            (constraint("ds:epsilonPerUse", "lteq", value), "ds:epsilonPerUse")
+            for value in (
+                "0.0000001",
+                "-1",
+                "1e3",
+                -0.5,
+                True,
+                "9007199254.740992",
+                {"@value": "1", "@type": "xsd:double"},
+            )
+        ),
+        (constraint("ds:epsilonPerBuyer", "gteq", "1"), "ds:epsilonPerBuyer"),
+        (constraint("ds:epsilonPerBuyer", "lt", 0), "ds:epsilonPerBuyer"),
         (constraint("ds:attestation", "gteq", "software"), "ds:attestation"),
         (constraint("ds:attestation", "isAnyOf", ["hardware", "none"]), "ds:attestation"),
         (constraint("purpose", "isNoneOf", ["a"]), "purpose"),

@@ -63,6 +63,10 @@ ISO = '"2024-02-12T11:20:10Z"^^xsd:dateTime'
         (constraint("ds:columns", "isAllOf", '"a", "b"'), ("ds:columns", '"a"'), State.UNSATISFIED),
         (constraint("ds:outputRows", "lteq", "100"), ("ds:outputRows", "101"), State.UNSATISFIED),
         (constraint("ds:groupSize", "gteq", "5"), ("ds:groupSize", "5"), State.SATISFIED),
+        (constraint("ds:outputBytes", "lteq", "100"), ("ds:outputBytes", "101"), State.UNSATISFIED),
+        (constraint("ds:groupsPerBuyer", "lt", "100"), ("ds:groupsPerBuyer", "99"), State.SATISFIED),
+        (constraint("ds:groupsPerBuyer", "lt", "100"), ("ds:outputRows", "1"), State.UNKNOWN),
+        (constraint("ds:suppressSmallGroups", "eq", "true"), ("ds:suppressSmallGroups", "true"), State.SATISFIED),
     ],
 )
 def test_constraint_holds_or_not_or_nobody_can_tell(written: str, fact: tuple[str, str], state: State) -> None:

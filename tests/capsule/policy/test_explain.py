@@ -9,6 +9,7 @@ from capsule.policy.compiler import compile_policy
 from capsule.policy.explain import AccessFacts, Outcome, TermVerdict, explain
 from capsule.policy.offer import offer
 from capsule.policy.vocabulary import OPERANDS, Label
+from capsule.privacy import NO_EPSILON, Epsilon
 from tests.capsule.policy.test_compiler import constraint, policy
 from tests.capsule.samples import ASSET, PROVIDER, account, digest
 
@@ -29,7 +30,12 @@ FULL = compile_policy(
         buyer_roles=["regulator"],
         algorithms=[digest(1)],
         output_rows=100,
+        output_bytes=65_536,
         group_size=5,
+        suppress_small_groups=True,
+        groups_per_buyer=20,
+        epsilon_per_use=Epsilon.parse("0.5"),
+        epsilon_per_buyer=Epsilon.parse("2"),
         declared_groups=False,
         compute_nodes=[account(2), account(1), account(4)],
         custodians=[account(4), account(5), account(6)],
@@ -61,6 +67,11 @@ GOOD = AccessFacts(
     attestation=Level.HARDWARE,
     rows_out=100,
     smallest_group=5,
+    result_bytes=65_536,
+    buyer_groups=15,
+    groups_out=5,
+    epsilon=Epsilon.parse("0.5"),
+    buyer_epsilon=Epsilon.parse("1.5"),
 )
 
 
@@ -93,6 +104,10 @@ def test_every_enforceable_term_has_its_own_verdict() -> None:
         ({"algorithm": digest(2)}, "product"),
         ({"rows_out": 101, "buyer_rows": 0}, "ds:outputRows"),
         ({"smallest_group": 4}, "ds:groupSize"),
+        ({"result_bytes": 65_537}, "ds:outputBytes"),
+        ({"buyer_groups": 15, "groups_out": 6}, "ds:groupsPerBuyer"),
+        ({"epsilon": Epsilon.parse("0.500001"), "buyer_epsilon": NO_EPSILON}, "ds:epsilonPerUse"),
+        ({"buyer_epsilon": Epsilon.parse("1.500001")}, "ds:epsilonPerBuyer"),
         ({"compute_node": account(9)}, "ds:computeNode"),
         ({"custodians": (account(4), account(9))}, "ds:custodian"),
         ({"threshold": 1}, "ds:leastThreshold"),
@@ -109,9 +124,15 @@ def test_the_term_in_the_way_is_refused_and_no_other(changes: dict[str, object],
     assert told[term].outcome is Outcome.REFUSED
 
 
+def test_answer_without_noise_is_refused_by_any_privacy_budget() -> None:
+    told = verdicts(replace(GOOD, epsilon=NO_EPSILON, buyer_epsilon=NO_EPSILON))
+    refused = {term for term, verdict in told.items() if verdict.outcome is Outcome.REFUSED}
+    assert refused == {"ds:epsilonPerUse", "ds:epsilonPerBuyer"}
+
+
 def test_what_is_not_known_is_not_allowed() -> None:
     told = verdicts(AccessFacts(time=1_500, buyer=account(1), buyer_roles=2, grant_uses=None))
-    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse", "ds:declaredGroups"}
+    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse", "ds:declaredGroups", "ds:suppressSmallGroups"}
     assert {term for term, verdict in told.items() if verdict.outcome is Outcome.ALLOWED} == known
     assert {verdict.outcome for term, verdict in told.items() if term not in known} == {Outcome.UNKNOWN}
 

@@ -1,6 +1,7 @@
 """The meet is what both policies let through, and a comparison claims nothing that a request disproves."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -32,6 +33,10 @@ def scope(*constraints: str, more: str = "", action: str = "odrl:use") -> Scope:
 
 def count(operator: str, number: int) -> str:
     return constraint("odrl:count", operator, str(number))
+
+
+def epsilon(operator: str, most: str) -> str:
+    return constraint("ds:epsilonPerBuyer", operator, most)
 
 
 def purpose(operator: str, *names: str) -> str:
@@ -89,6 +94,10 @@ LATE = f"odrl:prohibition [odrl:action odrl:use; odrl:constraint {count('gt', 2)
             Relation.EQUAL,
         ),
         (scope(constraint("odrl:spatial", "isPartOf", "ex:CN")), scope(), Relation.NARROWER),
+        (scope(epsilon("lteq", "0.5")), scope(), Relation.NARROWER),
+        (scope(epsilon("lteq", "0.5")), scope(epsilon("lt", "0.5")), Relation.WIDER),
+        # an epsilon is no count: between 3 and 4 there is more
+        (scope(epsilon("lteq", "3")), scope(epsilon("lt", "4")), Relation.NARROWER),
     ],
 )
 def test_relation_of_two_policies(one: Scope, other: Scope, expected: Relation) -> None:
@@ -174,6 +183,25 @@ def test_meet_of_offers_compiles_to_the_narrowest_of_each_term() -> None:
     assert (compiled.runtime.max_rows, compiled.runtime.min_group) == (50, 10)
     assert {"prohibition ds:reidentify", "obligation attribute"} <= set(compiled.labels)
     assert compiled.holder.asset == ASSET
+
+
+def test_bounds_of_results_meet_and_compare_as_bounds() -> None:
+    def box(**terms: Any) -> Scope:
+        document = offer(asset=ASSET, provider=PROVIDER, group_size=5, **terms)
+        return scope_of(read_policy(encode(document), Syntax.JSON_LD))
+
+    one = box(output_bytes=1_000, groups_per_buyer=50, suppress_small_groups=True)
+    other = box(output_bytes=2_000, groups_per_buyer=20)
+    assert {each.term: each.relation for each in compare_scopes(one, other).terms if "ds:" in each.term} == {
+        "ds:groupSize": Relation.EQUAL,
+        "ds:groupsPerBuyer": Relation.WIDER,
+        "ds:outputBytes": Relation.NARROWER,
+        "ds:suppressSmallGroups": Relation.WIDER,
+    }
+    for second, suppress in ((other, False), (one, True)):
+        met = compile_policy(write_scope(meet(one, second), uid="urn:meet", asset=ASSET, provider=PROVIDER)).runtime
+        groups = 20 if second is other else 50
+        assert (met.max_bytes, met.groups_per_buyer, met.suppress_groups) == (1_000, groups, suppress)
 
 
 few = st.none() | st.integers(1, 10**6)
@@ -371,3 +399,9 @@ def test_a_modules_word_for_its_groups_is_taken_only_where_both_take_it() -> Non
     taking = scope(constraint("ds:declaredGroups", "eq", "true"))
     assert meet(taking, scope()) == scope()
     assert meet(taking, taking) == taking
+
+
+def test_the_smaller_privacy_budget_is_the_common_one() -> None:
+    one, other = scope(epsilon("lteq", "0.5")), scope(epsilon("lteq", "0.25"), count("lteq", 3))
+    assert meet(one, other) == other == meet(other, one)
+    assert again(meet(one, other)) == other

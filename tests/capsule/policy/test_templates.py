@@ -32,6 +32,11 @@ def test_credit_scoring_is_enforced_as_far_as_it_can_be() -> None:
     }
 
 
+def test_statistics_let_out_nothing_without_noise() -> None:
+    runtime = compile_policy(offer_from(TEMPLATES["statistics"], asset=ASSET, provider=PROVIDER)).runtime
+    assert (str(runtime.epsilon_per_use), str(runtime.epsilon_per_buyer)) == ("1", "10")
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_template_says_its_days_and_uses_and_marks_what_is_declared(name: str) -> None:
     template = TEMPLATES[name]

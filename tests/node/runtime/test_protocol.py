@@ -9,11 +9,14 @@ import pytest
 from capsule.algorithm import Column, ColumnType
 from capsule.errors import FormatError, InputError
 from capsule.ids import Address, DeviceId, Digest
+from capsule.privacy import Epsilon
 from capsule.receipt import SourceVerdict
 from capsule.signature import Ed25519Signer, PublicKey
 from capsule.source import Anchor, DeviceKey
 from node.runtime.protocol import (
+    MAX_MEMBER_BYTES,
     REASONS,
+    Answered,
     Broken,
     Completed,
     Job,
@@ -34,7 +37,10 @@ def work(buyer: Buyer, small: SealedFile) -> Job:
     key = PublicKey(signer.suite, signer.public_key)
     return job(
         buyer,
-        [small.input(min_group=5, rows_left=7), small.input(max_rows=None)],
+        [
+            small.input(min_group=5, rows_left=7, suppress_groups=True, groups_left=9, earlier=(b"one", b"", b"two")),
+            small.input(max_rows=None, max_bytes=99, earlier=(b"three",)),
+        ],
         "SELECT $a AS n",
         [Column("n", ColumnType.INTEGER)],
         parameters=[Column("a", ColumnType.NUMBER)],
@@ -111,6 +117,7 @@ class TestMessages:
                 output_hash=D,
                 rows_in=3,
                 rows_out=2,
+                answered=(Answered(groups=2, epsilon=Epsilon.parse("0.5"), members=b"rows"), Answered(groups=0)),
                 source=SourceVerdict("verified", 3, 3),
                 measurement=D,
                 protected=True,
@@ -132,6 +139,29 @@ class TestMessages:
     def test_carry_no_free_text(self, message: Message) -> None:
         with pytest.raises(FormatError):
             read_message(BytesIO(write_message(message)), 10_000)
+
+    def test_are_of_the_lengths_that_they_tell_of(self) -> None:
+        completed = Completed(
+            sealed_result=b"sealed",
+            sealed_result_hash=D,
+            output_hash=D,
+            rows_in=3,
+            rows_out=2,
+            answered=(Answered(groups=2, members=b"rows"),),
+            source=SourceVerdict("declared"),
+            measurement=D,
+            protected=True,
+        )
+        data = write_message(completed)
+        for size in (b"3", b"5"):
+            with pytest.raises(FormatError):
+                read_message(BytesIO(data.replace(b'"member_bytes":4', b'"member_bytes":' + size)), 10_000)
+
+    def test_an_answer_stands_for_no_negative_numbers(self) -> None:
+        with pytest.raises(InputError):
+            Answered(groups=-1)
+        with pytest.raises(InputError):
+            Answered(groups=1, members=bytes(MAX_MEMBER_BYTES + 1))
 
     def test_a_reason_is_one_of_the_list(self) -> None:
         for kind, reasons in REASONS.items():

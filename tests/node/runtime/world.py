@@ -75,6 +75,7 @@ class SealedFile:
         rows_left: int | None = None,
         min_group: int = 1,
         groups_declared: bool = False,
+        **more: object,
     ) -> CapsuleInput:
         """The holders at `positions` release for a use; `instead` replaces what one of them releases."""
         use = use or UseId(entropy(32))
@@ -105,6 +106,7 @@ class SealedFile:
             rows_left=rows_left,
             min_group=min_group,
             groups_declared=groups_declared,
+            **more,  # type: ignore[arg-type]
         )
 
 

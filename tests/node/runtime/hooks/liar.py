@@ -20,6 +20,7 @@ COMPLETED = Completed(
     output_hash=NOTHING,
     rows_in=0,
     rows_out=0,
+    answered=(),
     source=SourceVerdict("declared"),
     measurement=NOTHING,
     protected=True,
