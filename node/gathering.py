@@ -17,6 +17,7 @@ from capsule.ids import Address, Bytes32, DeviceId, Digest
 from capsule.opening import inspect
 from capsule.order import Order
 from capsule.policy.compiler import compile_policy
+from capsule.policy.groups import is_counted, takes_word, verify_groups
 from capsule.source import Anchor, DeviceKey
 from contracts.events import CustodyDealt, UseOpened
 from node.context import Context
@@ -97,6 +98,18 @@ class Gathering:
         )
         return Gathered(job, capsules, fetched)
 
+    def verify_groups(self, order: Order, algorithm: Algorithm) -> None:
+        """Raises PolicyError for an algorithm that the policy of one of the order's grants can never let run.
+
+        Raises PeerError while a provider does not give its policy.
+        """
+        if is_counted(algorithm):
+            return
+        for grant in order.grants:
+            pin = self._context.view.grant(grant).pin
+            provider = self._context.view.deals[pin.asset, pin.version, pin.deal].holders[0]
+            verify_groups(compile_policy(self._fetched(provider, "policy", pin.policy_hash)), algorithm)
+
     def forget_capsule(self, gathered: Gathered, position: int) -> None:
         """Drops a file that is not the capsule under its root, so that the next run fetches it again.
 
@@ -137,7 +150,7 @@ class Gathering:
             rows_left=max(0, budget - rows_used),
             min_group=policy.runtime.min_group,
             attestation=policy.holder.attestation,
-            groups_declared=policy.runtime.declared_groups and algorithm.hash in policy.terms.algorithms,
+            groups_declared=takes_word(policy, algorithm),
         )
 
     def _capsule(self, opened: UseOpened) -> tuple[Path, bool]:
