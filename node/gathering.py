@@ -132,7 +132,8 @@ class Gathering:
         context = self._context
         pin = opened.pin
         provider = self.dealt(opened).holders[0]
-        policy = compile_policy(self._fetched(provider, "policy", pin.policy_hash))
+        document = self._fetched(provider, "policy", pin.policy_hash)
+        policy = compile_policy(document)
         releases = context.view.releases[opened.use]
         _, rows_used, _ = context.ledger.access.counts_of(pin.asset, context.view.grant(opened.grant).buyer)
         budget = context.ledger.access.grant_of(opened.grant).rows_per_buyer
@@ -144,6 +145,7 @@ class Gathering:
             deal=Deal.from_json(self._fetched(provider, "deal", pin.deal_hash)),
             capsule_root=pin.capsule_root,
             policy_hash=pin.policy_hash,
+            policy=document,
             one_time_keys={index: BoxKey(secret) for index, secret in secrets.items() if secret is not None},
             releases={index: released.sealed_share for index, released in releases.items()},
             max_rows=policy.runtime.max_rows,
