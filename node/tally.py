@@ -8,7 +8,6 @@ from collections.abc import Hashable
 
 from contracts.events import UseOpened
 from node.context import Context
-from node.store import HeldShareRow
 
 __all__ = ["Tally"]
 
@@ -41,6 +40,7 @@ class Tally:
     def _given_back(self, opened: UseOpened) -> bool:
         view = self._context.view
         ended = view.ended.get(opened.use)
-        own: HeldShareRow | None = self._context.store.held_share(opened.pin.deal_hash)
-        shown = own is not None and own.position in view.releases.get(opened.use, {})
-        return ended is not None and ended.given_back and not shown
+        if ended is None or not ended.given_back:
+            return False
+        own = self._context.store.held_share(opened.pin.deal_hash)
+        return own is None or own.position not in view.releases.get(opened.use, {})

@@ -22,6 +22,7 @@ from capsule.ids import Address, Digest, GrantId
 from capsule.policy.compiler import compile_policy
 from capsule.policy.vocabulary import OPERANDS, Label
 from capsule.share import SealedShare, open_share, seal_share
+from contracts.errors import RevertedError
 from contracts.events import UseOpened
 from contracts.roles import Role
 from contracts.structs import Grant
@@ -372,10 +373,20 @@ def test_a_holder_counts_its_own_releases_where_the_chain_forgets_them(
     judged(space, use, TERMS)
 
 
-def test_a_use_that_was_given_back_does_not_count_for_a_holder(space: Space) -> None:
-    """Nobody released: the chain gives the use back, and the holder's next one is its first."""
+def test_a_release_that_never_reached_the_chain_does_not_count_once_the_use_was_given_back(space: Space) -> None:
     grant = granted(space, space.offered(uses_per_grant=1))
     use = opened(space, grant)
+    node = space[HOLDER].node
+
+    def refusing(*_: object) -> None:
+        raise RevertedError("EnforcedPause", ())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node.context.ledger.access, "release_share", refusing)
+        assert use.use not in {one.use for one in node.work().decided}
+    kept = node.context.store.decision(use.use)
+    assert kept is not None
+    assert kept.outcome == "released"
     nothing = Digest(bytes(32))
     space["compute"].ledger.access.close_use(use.order_hash, False, 1, nothing, nothing, 0)
     judged(space, opened(space, grant), RefusalReason.NONE)
