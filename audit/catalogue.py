@@ -299,6 +299,10 @@ _CATALOGUE: Final = {
         "The agreement document contradicts the grant in: {fields}.",
         "合约文件与授权不符：{fields}。",
     ),
+    ("agreement-unsigned", _HIGH, _CHECKED, "6"): (
+        "Not both sides signed the agreement {agreement} behind the grant: {reason}.",
+        "授权所依据的合约 {agreement} 未经双方签名：{reason}。",
+    ),
     ("capsule-root-mismatch", _HIGH, _CHECKED, "4"): (
         "The capsule file served for version {version} is not the published one: {reason}.",
         "所提供的第 {version} 版胶囊文件与已发布的不符：{reason}。",

@@ -18,7 +18,7 @@ from audit.picture import Anchor, Asset, Closing, Decision, Device, Grant, LogHe
 from audit.picture import Deal as LedgerDeal
 from capsule import canonical
 from capsule.accusation import Accusation
-from capsule.agreement import Agreement
+from capsule.agreement import Agreement, Signatures
 from capsule.algorithm import Algorithm
 from capsule.batch import Batch, BatchDocument, verify_batch
 from capsule.canonical import Json
@@ -137,6 +137,16 @@ class Papers:
             self.agreement_reference(grant),
             lambda data: _digested(Agreement.from_json(_json(data)), grant.agreement_hash),
         )
+
+    def signatures(self, grant: Grant) -> Signatures | Absent | Odd:
+        """Both sides' signatures of a grant's agreement, which a rule is yet to verify."""
+
+        def read(data: bytes) -> Signatures:
+            signatures = Signatures.from_json(_json(data))
+            _same(signatures.agreement, grant.agreement_hash)
+            return signatures
+
+        return self._paper(self.signatures_reference(grant), read)
 
     def receipt(self, use: Use, closing: Closing) -> SignedReceipt | Absent | Odd:
         def read(data: bytes) -> SignedReceipt:
@@ -284,6 +294,11 @@ class Papers:
 
     def agreement_reference(self, grant: Grant) -> Reference:
         return Reference("agreement", grant.agreement_hash, (*self._provider(grant.asset), grant.buyer))
+
+    def signatures_reference(self, grant: Grant) -> Reference:
+        """Who gave the grant must show them: its provider, or its buyer where the terms granted by themselves."""
+        owners = (*self._provider(grant.asset), grant.buyer)
+        return Reference("agreement-signatures", grant.agreement_hash, owners[::-1] if grant.automatic else owners)
 
     def receipt_reference(self, use: Use, closing: Closing) -> Reference:
         grant = self._state.grants.get(use.grant)

@@ -34,6 +34,7 @@ class Accused(StrEnum):
     ACTOR = "the account that acted"
     PROVIDER = "the asset's provider"
     BUYER = "the buyer"
+    GRANTOR = "the asset's provider; the buyer where the terms granted by themselves"
     COMPUTE_NODE = "the compute node"
     HOLDER = "the holder"
     ACCUSER = "whoever accuses"
@@ -49,6 +50,7 @@ ACCUSED_ZH: Final = MappingProxyType(
         Accused.ACTOR: "执行操作的账户",
         Accused.PROVIDER: "资产的提供方",
         Accused.BUYER: "买方",
+        Accused.GRANTOR: "资产的提供方;自动授权时为买方",
         Accused.COMPUTE_NODE: "计算方",
         Accused.HOLDER: "份额持有方",
         Accused.ACCUSER: "提出指控的一方",

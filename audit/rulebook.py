@@ -61,6 +61,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
         "compute-node-involved": terms.compute_node_involved,
         "measurement-not-allowed": terms.measurement_not_allowed,
         "agreement-mismatch": terms.agreement_mismatch,
+        "agreement-unsigned": terms.agreement_unsigned,
         "derived-policy-wider": lineage.derived_policy_wider,
         "use-without-grant": uses.use_without_grant,
         "use-before-start": uses.use_before_start,

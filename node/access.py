@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass, replace
 
+from capsule import canonical
 from capsule.agreement import Agreement
 from capsule.algorithm import Algorithm
 from capsule.errors import CapsuleError
 from capsule.ids import Address, AssetId, Digest, GrantId, RequestId
 from capsule.oplog import Act, LogEntry
+from capsule.policy.compiler import compile_policy
+from capsule.policy.groups import is_counted, verify_groups
 from capsule.terms import Terms
 from contracts.events import AccessDenied, AccessGranted, AccessRequested, AccessRevoked
 from contracts.structs import Pin
 from node.agreements import Agreements
 from node.context import Context
-from node.errors import InputRefusedError
+from node.errors import InputRefusedError, RefusedError, UnknownError
 
 __all__ = ["Access", "Denial", "Granted", "Narrowing", "Requested"]
 
@@ -77,8 +80,9 @@ class Access:
         """Buyer: asks for a version of an asset, 0 for the newest, as it stands on the final chain.
 
         Keeps the algorithm and the proposed, signed agreement as documents, so that the provider can read them. Raises
-        InputRefusedError when the code is not the algorithm's, PeerError where terms that grant by themselves have no
-        offer that their provider signed.
+        InputRefusedError when the code is not the algorithm's, or the policy's group size can never let it run;
+        PeerError where terms that grant by themselves have no offer that their provider signed, or the policy is needed
+        and not served.
         """
         context = self._context
         try:
@@ -90,6 +94,12 @@ class Access:
         published = view.version(asset, version) if version else view.latest_version(asset)
         dealt = context.view.latest_deal(asset, published.version)
         provider = context.ledger.assets.asset_of(asset).provider
+        if not is_counted(algorithm):
+            document = context.fetch_verified(provider, "policy", published.policy_hash)
+            try:
+                verify_groups(compile_policy(document), algorithm)
+            except CapsuleError as error:
+                raise InputRefusedError(f"this algorithm can never run on asset {asset}: {error}") from error
         agreement = Agreement(
             asset=asset,
             version=published.version,
@@ -144,12 +154,14 @@ class Access:
         """Provider: grants a final request after reading and signing the agreement that its buyer proposed.
 
         Logged before it is sent, as denials and revocations are: what the contract refuses stays in the log as tried.
-        Raises PeerAnswerError when the agreement is not what was requested, or its buyer did not sign it.
+        Raises PeerAnswerError when the agreement is not what was requested, or its buyer did not sign it; RefusedError
+        when the policy's group size can never let its algorithm run.
         """
         context = self._context
         context.view.refresh()
         requested = context.view.request(request)
         published = context.view.version(requested.asset, requested.pin.version)
+        self._verify_groups(requested)
         agreement = self._agreements.countersign(requested)
         narrowed = narrowing.apply(published.terms)
         digests = {"agreement": agreement.hash, "terms": narrowed.hash}
@@ -157,6 +169,21 @@ class Access:
         transaction = context.ledger.access.grant(request, requested.purpose, agreement.hash, published.terms, narrowed)
         granted = transaction.event(AccessGranted)
         return Granted(granted.grant, granted.not_after, transaction.hash)
+
+    def _verify_groups(self, requested: AccessRequested) -> None:
+        """Provider: reads the algorithm that a request names where the policy has a group size."""
+        context = self._context
+        kept = context.store.document("policy", requested.pin.policy_hash)
+        if kept is None:
+            raise UnknownError("policy", str(requested.pin.policy_hash))
+        policy = compile_policy(canonical.decode(kept))
+        if policy.runtime.min_group <= 1:
+            return
+        document = context.fetch_verified(requested.buyer, "algorithm", requested.algorithm)
+        try:
+            verify_groups(policy, Algorithm.from_json(document))
+        except CapsuleError as error:
+            raise RefusedError(f"request {requested.request}", f"{error}; deny it") from error
 
     def deny(self, request: RequestId, reason: int) -> Denial:
         """Provider: denies a pending request."""

@@ -107,6 +107,7 @@ class Compute:
         try:
             signer = recover(order, signature, domain.chain_id, access)
             check_algorithm(algorithm, algorithm.read_code(code), parameters, len(order.grants))
+            self._gathering.verify_groups(order, algorithm)
         except (CapsuleError, RuntimeRefusedError) as error:
             raise RefusedError("the order", str(error)) from error
         if buyers != {signer}:

@@ -17,11 +17,13 @@ from capsule.decision import RefusalReason
 from capsule.errors import CapsuleError
 from capsule.ids import AssetId, Digest
 from capsule.oplog import Act, LogEntry
+from capsule.order import order_hash, recover
 from capsule.policy.compiler import compile_policy
 from capsule.policy.explain import AccessFacts, Outcome, explain
 from capsule.policy.vocabulary import Label
 from capsule.share import SealedShare, holder_of, open_share
 from capsule.shred import SALT_SIZE, ShredStatement, SignedShred, sign_shred
+from capsule.terms import Terms
 from contracts.chain import Block
 from contracts.errors import RevertedError
 from contracts.events import UseOpened
@@ -30,6 +32,7 @@ from node.context import Context
 from node.errors import InputRefusedError, RefusedError, UnknownError
 from node.holding import Decided, Holding, RefusalError, is_for
 from node.store import HeldShareRow
+from node.tally import Tally
 
 __all__ = ["Custody", "Decided", "SharePackage"]
 
@@ -80,6 +83,7 @@ class Custody:
             raise RefusedError("the share", "its policy does not compile to the terms on chain")
         if not is_for(policy, deal.asset):
             raise RefusedError("the share", f"its policy is for the asset {policy.holder.asset}")
+        _check_deal(deal, policy.terms)
         earlier = context.store.held_share(deal.hash)
         if earlier is not None and not earlier.sealed:
             raise RefusedError("the share", "it was destroyed here, and is not taken again")
@@ -109,7 +113,8 @@ class Custody:
         """
         context = self._context
         context.view.refresh()
-        decided = []
+        decided: list[Decided] = []
+        tally: Tally | None = None
         for use, opened in tuple(context.view.uses.items()):
             if use in context.view.ended:
                 continue
@@ -119,10 +124,14 @@ class Custody:
             key = opened.one_time_keys[row.position]
             if not self._holding.is_asked(use, key):
                 continue
+            tally = tally or Tally(context)
             try:
-                decided.append(self._holding.decide(use, row, key, partial(self._check_use, opened)))
+                one = self._holding.decide(use, row, key, partial(self._check_use, opened, tally))
             except (RevertedError, UnknownError):
                 continue
+            decided.append(one)
+            if one.released:
+                tally.add(opened)
         return tuple(decided)
 
     def shred(self, deal: Digest) -> SignedShred:
@@ -200,7 +209,7 @@ class Custody:
         context.store.settle()
         return signed
 
-    def _check_use(self, opened: UseOpened, deal: Deal, block: Block) -> None:
+    def _check_use(self, opened: UseOpened, tally: Tally, deal: Deal, block: Block) -> None:
         """The holder's own check; raises RefusalError with the first reason against it."""
         context = self._context
         access = context.ledger.access
@@ -211,10 +220,11 @@ class Custody:
         if block.timestamp >= use.deadline:
             raise RefusalError(RefusalReason.DEADLINE_PASSED)
         self._holding.check_clock()
-        # 2. its grant stands
+        # 2. its grant stands, and its buyer ordered it, once
         grant = access.grant_of(use.grant, at=block.number)
         if grant.revoked:
             raise RefusalError(RefusalReason.GRANT_REVOKED)
+        self._check_order(opened, grant)
         # 3. what it pins is what the deal is for
         if not _pins_deal(grant, deal, context.ledger.domain.chain_id, access.address):
             raise RefusalError(RefusalReason.PIN_MISMATCH)
@@ -227,7 +237,7 @@ class Custody:
         level = self._holding.attested(opened) if compiled.holder.attestation else Level.SOFTWARE
         if not is_met(level, compiled.holder.attestation):
             raise RefusalError(RefusalReason.ATTESTATION_NOT_MET)
-        verdicts = explain(compiled, self._facts(opened, grant, deal, block, level))
+        verdicts = explain(compiled, self._facts(opened, tally, grant, deal, block, level))
         # what only the result shows is the runtime's to check; anything else that is not known means no
         if any(
             verdict.outcome is Outcome.REFUSED
@@ -238,10 +248,31 @@ class Custody:
         # 5. this organisation's own limits
         self._holding.check_limit(opened.use)
 
-    def _facts(self, opened: UseOpened, grant: Grant, deal: Deal, block: Block, level: Level) -> AccessFacts:
-        """What the policy is held against. The counts are those before this use, which is spent already."""
+    def _check_order(self, opened: UseOpened, grant: Grant) -> None:
+        """The use is of an order that the grant's buyer signed, for this grant, algorithm and compute node."""
+        context, order = self._context, opened.order
+        domain, access = context.ledger.domain, context.ledger.access.address
+        try:
+            signer = recover(order, opened.order_signature, domain.chain_id, access)
+        except CapsuleError as error:
+            raise RefusalError(RefusalReason.ORDER_INVALID) from error
+        said = (signer, order_hash(order, domain.chain_id, access), order.algorithm, order.compute_node)
+        uses = [one.use for one in context.view.uses_of(opened.order_hash) if one.grant == opened.grant]
+        if (
+            said != (grant.buyer, opened.order_hash, grant.algorithm, grant.compute_node)
+            or opened.grant not in order.grants
+            or uses != [opened.use]
+        ):
+            raise RefusalError(RefusalReason.ORDER_INVALID)
+
+    def _facts(
+        self, opened: UseOpened, tally: Tally, grant: Grant, deal: Deal, block: Block, level: Level
+    ) -> AccessFacts:
+        """What the policy is held against. The counts are those before this use, which is spent already: the chain's,
+        or what this holder itself released, where that is more."""
         context = self._context
-        granted_in = context.view.grant(opened.grant).log.block_number
+        granted = context.view.grant(opened.grant)
+        under_grant, by_buyer, in_all = tally.before(opened)
         uses, rows, total = context.ledger.access.counts_of(deal.asset, grant.buyer, at=block.number)
         return AccessFacts(
             time=block.timestamp,
@@ -250,10 +281,12 @@ class Custody:
             purpose=context.view.request(grant.request).purpose,
             algorithm=grant.algorithm,
             compute_node=grant.compute_node,
-            granted_at=context.ledger.chain.block(granted_in).timestamp,
-            grant_uses=grant.used - 1,
-            buyer_uses=uses - 1,
-            total_uses=total - 1,
+            granted_at=context.ledger.chain.block(granted.log.block_number).timestamp,
+            automatic=granted.automatic,
+            opened_at=context.ledger.chain.block(opened.log.block_number).timestamp,
+            grant_uses=max(grant.used - 1, under_grant),
+            buyer_uses=max(uses - 1, by_buyer),
+            total_uses=max(total - 1, in_all),
             buyer_rows=rows,
             custodians=tuple(holder.account for holder in deal.holders[1:]),
             threshold=deal.threshold,
@@ -261,6 +294,19 @@ class Custody:
             measurement=opened.measurement,
             attestation=level,
         )
+
+
+def _check_deal(deal: Deal, terms: Terms) -> None:
+    """The deal keeps what the policy asks of custody, as the chain should have seen to; RefusedError otherwise."""
+    strangers = {holder.account for holder in deal.holders[1:]} - set(terms.holders)
+    if deal.threshold < terms.least_threshold:
+        raise RefusedError(
+            "the share", f"its threshold is {deal.threshold}, the policy asks for {terms.least_threshold}"
+        )
+    if terms.provider_share_required and not deal.provider_required:
+        raise RefusedError("the share", "its deal does without the provider's share, which the policy asks for")
+    if terms.holders and strangers:
+        raise RefusedError("the share", f"its policy does not allow the custodian {min(strangers)}")
 
 
 def _pins_deal(grant: Grant, deal: Deal, chain_id: int, access: object) -> bool:

@@ -18,6 +18,7 @@ from capsule.ids import Address, Bytes32, DeviceId, Digest
 from capsule.opening import inspect
 from capsule.order import Order
 from capsule.policy.compiler import compile_policy
+from capsule.policy.groups import is_counted, takes_word, verify_groups
 from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.source import Anchor, DeviceKey
 from contracts.events import CustodyDealt, UseOpened
@@ -107,6 +108,18 @@ class Gathering:
         )
         return Gathered(job, capsules, fetched)
 
+    def verify_groups(self, order: Order, algorithm: Algorithm) -> None:
+        """Raises PolicyError for an algorithm that the policy of one of the order's grants can never let run.
+
+        Raises PeerError while a provider does not give its policy.
+        """
+        if is_counted(algorithm):
+            return
+        for grant in order.grants:
+            pin = self._context.view.grant(grant).pin
+            provider = self._context.view.deals[pin.asset, pin.version, pin.deal].holders[0]
+            verify_groups(compile_policy(self._fetched(provider, "policy", pin.policy_hash)), algorithm)
+
     def forget_capsule(self, gathered: Gathered, position: int) -> None:
         """Drops a file that is not the capsule under its root, so that the next run fetches it again.
 
@@ -130,7 +143,8 @@ class Gathering:
         context = self._context
         pin = opened.pin
         provider = self.dealt(opened).holders[0]
-        policy = compile_policy(self._fetched(provider, "policy", pin.policy_hash))
+        document = self._fetched(provider, "policy", pin.policy_hash)
+        policy = compile_policy(document)
         releases = context.view.releases[opened.use]
         deal = Deal.from_json(self._fetched(provider, "deal", pin.deal_hash))
         buyer = context.view.grant(opened.grant).buyer
@@ -146,6 +160,7 @@ class Gathering:
             deal=deal,
             capsule_root=pin.capsule_root,
             policy_hash=pin.policy_hash,
+            policy=document,
             one_time_keys={index: BoxKey(secret) for index, secret in secrets.items() if secret is not None},
             releases={index: released.sealed_share for index, released in releases.items()},
             max_rows=policy.runtime.max_rows,
@@ -158,7 +173,7 @@ class Gathering:
             epsilon_left=_epsilon_left(policy.runtime.epsilon_per_buyer, history, times),
             earlier=() if history is None else earlier(history, deal.capsule_id),
             attestation=policy.holder.attestation,
-            groups_declared=policy.runtime.declared_groups and algorithm.hash in policy.terms.algorithms,
+            groups_declared=takes_word(policy, algorithm),
         )
 
     def _capsule(self, opened: UseOpened) -> tuple[Path, bool]:

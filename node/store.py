@@ -319,6 +319,11 @@ class Store:
         with self._session() as session:
             return session.get(DecisionRow, str(use))
 
+    def released_uses(self) -> frozenset[str]:
+        """The uses, and openings, that this node decided to release its share for."""
+        with self._session() as session:
+            return frozenset(session.exec(select(DecisionRow.use).where(DecisionRow.outcome == "released")).all())
+
     def releases_since(self, time: int, besides: Bytes32) -> int:
         """How many shares this node released since a unix time, not counting one for the use `besides`."""
         with self._session() as session:

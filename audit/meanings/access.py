@@ -158,6 +158,13 @@ _TABLE: Final[Table] = {
         "A use ran on a runtime that the policy does not list.",
         "该次使用在策略未列出的运行环境上进行。",
     ),
+    "agreement-unsigned": (
+        Accused.GRANTOR,
+        "reason agreement",
+        to_do.REVOKE_GRANT,
+        "A grant stands under a contract that one side never signed, or signed otherwise: nobody can be held to it.",
+        "授权所依据的合约缺少一方的有效签名,无法据此追究任何一方。",
+    ),
     "agreement-mismatch": (
         _PROVIDER,
         "fields agreement",

@@ -25,7 +25,7 @@ class _Duty:
 
 
 def document_not_served(state: State, papers: Papers) -> Iterator[Finding]:
-    """Policies, deals, agreements, receipts, accusations, decisions and batches are served within their time."""
+    """Policies, deals, agreements with signatures, receipts, accusations, decisions, batches are served in time."""
     for duty in _duties(state, papers):
         due = duty.place.time + papers.patience.document
         if isinstance(duty.paper, Absent) and due <= state.tip.time:
@@ -77,6 +77,7 @@ def _all_duties(state: State, papers: Papers) -> Iterator[_Duty]:
     for grant in state.grants.values():
         subject = Subject("grant", str(grant.id))
         yield _Duty(papers.agreement_reference(grant), grant.place, subject, papers.agreement(grant))
+        yield _Duty(papers.signatures_reference(grant), grant.place, subject, papers.signatures(grant))
     yield from _use_duties(state, papers)
     for anchors in state.anchors.values():
         for anchor in anchors:

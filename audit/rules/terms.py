@@ -9,8 +9,8 @@ from audit.entries import Place
 from audit.findings import Finding, Subject, found
 from audit.papers import Papers, Policy
 from audit.picture import Deal, Grant, Request, State, Version
-from capsule.agreement import Agreement
-from capsule.errors import PolicyError
+from capsule.agreement import Agreement, Signatures, verify_signatures
+from capsule.errors import PolicyError, VerificationError
 from capsule.ids import Address, RequestId
 from capsule.policy.compiler import compile_policy
 from capsule.terms import UNLIMITED_U64, Terms
@@ -18,6 +18,7 @@ from contracts.structs import Pin
 
 __all__ = [
     "agreement_mismatch",
+    "agreement_unsigned",
     "compute_node_involved",
     "deal_outside_terms",
     "grant_wider",
@@ -313,6 +314,27 @@ def agreement_mismatch(state: State, papers: Papers) -> Iterator[Finding]:
                 Subject("grant", str(grant.id)),
                 provider,
                 fields=", ".join(fields),
+                agreement=grant.agreement_hash,
+            )
+
+
+def agreement_unsigned(state: State, papers: Papers) -> Iterator[Finding]:
+    """Buyer and provider signed the agreement behind a grant; where the terms granted, the provider its offer."""
+    chain_id = state.identity.domain.chain_id
+    for grant in state.grants.values():
+        agreement, signatures = papers.agreement(grant), papers.signatures(grant)
+        if not isinstance(agreement, Agreement) or not isinstance(signatures, Signatures):
+            continue
+        access = state.identity.contracts["Access"]
+        try:
+            verify_signatures(agreement, signatures, chain_id, access, automatic=grant.automatic)
+        except VerificationError as exc:
+            owners = papers.signatures_reference(grant).owners
+            yield found(
+                "agreement-unsigned",
+                Subject("grant", str(grant.id)),
+                owners[0],
+                reason=str(exc),
                 agreement=grant.agreement_hash,
             )
 

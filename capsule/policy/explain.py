@@ -16,7 +16,7 @@ from typing import Final
 from capsule.attestation import Level, is_met
 from capsule.ids import Address, Digest
 from capsule.policy.compiler import Compiled
-from capsule.policy.vocabulary import Label
+from capsule.policy.vocabulary import OPERANDS, Label
 from capsule.privacy import NO_EPSILON, Epsilon
 from capsule.terms import UNLIMITED_U64
 
@@ -36,9 +36,9 @@ class Outcome(StrEnum):
 class AccessFacts:
     """What is known about an access; None where it is not known yet.
 
-    `time` and `granted_at` in unix seconds; the counts are of what was spent before this access, `rows_out`,
-    `result_bytes` and `groups_out` of its result. `epsilon` is what the answer spends, 0 for one without noise;
-    `buyer_epsilon` what was spent before.
+    `time`, `granted_at` and `opened_at` in unix seconds; `automatic`: the terms granted by themselves. The counts are
+    of what was spent before this access, `rows_out`, `result_bytes` and `groups_out` of its result. `epsilon` is what
+    the answer spends, 0 for one without noise; `buyer_epsilon` what was spent before.
     """
 
     time: int
@@ -48,6 +48,8 @@ class AccessFacts:
     algorithm: Digest | None = None
     compute_node: Address | None = None
     granted_at: int | None = None
+    automatic: bool | None = None
+    opened_at: int | None = None
     grant_uses: int | None = 0
     buyer_uses: int | None = None
     total_uses: int | None = None
@@ -85,7 +87,7 @@ def explain(compiled: Compiled, facts: AccessFacts) -> tuple[TermVerdict, ...]:
     """A verdict for each term of the policy, then for what holds though the policy does not say it."""
     verdicts = []
     for term in dict.fromkeys((*compiled.labels, *_IMPLIED)):
-        label = compiled.labels.get(term, Label.CHAIN)
+        label = compiled.labels.get(term) or OPERANDS[term].label
         if term in _SAYINGS:
             outcome, english, chinese = _SAYINGS[term](compiled, facts)
         else:
@@ -160,9 +162,16 @@ def _elapsed_time(compiled: Compiled, facts: AccessFacts) -> _Said:
     )
 
 
-def _seconds_per_use(compiled: Compiled, _: AccessFacts) -> _Said:
+def _seconds_per_use(compiled: Compiled, facts: AccessFacts) -> _Said:
     seconds = compiled.terms.seconds_per_use
-    return Outcome.ALLOWED, f"a use ends {seconds} s after it opens", f"每次使用开启后 {seconds} 秒内结束"
+    if facts.opened_at is None:
+        return Outcome.ALLOWED, f"a use ends {seconds} s after it opens", f"每次使用开启后 {seconds} 秒内结束"
+    end = facts.opened_at + seconds
+    return (
+        _verdict(True, facts.time < end),
+        f"the use lasts {seconds} s, until {_moment(end)}",
+        f"本次使用时长 {seconds} 秒，至 {_moment(end)}",
+    )
 
 
 def _purpose(compiled: Compiled, facts: AccessFacts) -> _Said:
@@ -183,8 +192,13 @@ def _recipient(compiled: Compiled, facts: AccessFacts) -> _Said:
 
 
 def _buyer_rows(compiled: Compiled, facts: AccessFacts) -> _Said:
-    total = None if facts.buyer_rows is None else facts.buyer_rows + (facts.rows_out or 0)
-    return _within("rows returned to this buyer", "返回该使用方的行数", total, compiled.terms.rows_per_buyer)
+    """A use whose rows are not known yet needs room for one."""
+    limit, spent, rows = compiled.terms.rows_per_buyer, facts.buyer_rows, facts.rows_out
+    total = None if spent is None else spent + (rows or 0)
+    outcome, english, chinese = _within("rows returned to this buyer", "返回该使用方的行数", total, limit)
+    if outcome is Outcome.ALLOWED and rows is None and total == limit:
+        outcome = Outcome.REFUSED
+    return outcome, english, chinese
 
 
 def _buyer_groups(compiled: Compiled, facts: AccessFacts) -> _Said:
@@ -251,7 +265,11 @@ def _provider_share(compiled: Compiled, facts: AccessFacts) -> _Said:
 
 def _automatic(compiled: Compiled, facts: AccessFacts) -> _Said:
     if facts.granted_at is not None:
-        return Outcome.ALLOWED, "access is granted", "已获授权"
+        return (
+            _verdict(True, not facts.automatic or compiled.terms.automatic_grant),
+            f"access is granted, {'at once' if facts.automatic else 'by the provider'}",
+            f"已获授权（{'自动' if facts.automatic else '由提供方'}）",
+        )
     if compiled.terms.automatic_grant:
         return Outcome.ALLOWED, "a fitting request is granted at once", "符合条件的申请自动授权"
     return Outcome.UNKNOWN, "the provider decides on the request", "申请由提供方决定"

@@ -6,7 +6,7 @@ Every enforceable term says who enforces it. What is not listed in OPERANDS is e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum, Flag, auto
 from types import MappingProxyType
 from typing import Final
 
@@ -43,13 +43,18 @@ ROLES: Final = MappingProxyType(
 )
 
 
-class Label(StrEnum):
-    """Who enforces a term. DECLARED: a party's signed word, which nobody can check."""
+class Label(Flag):
+    """Who enforces a term, each alone. DECLARED: a party's signed word, which nobody can check."""
 
-    CHAIN = "chain"
-    HOLDER = "holder"
-    RUNTIME = "runtime"
-    DECLARED = "declared"
+    CHAIN = auto()
+    HOLDER = auto()
+    RUNTIME = auto()
+    DECLARED = auto()
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Their names, as commands and pages give them."""
+        return tuple(str(one.name).lower() for one in self)
 
 
 class Shape(Enum):
@@ -86,28 +91,32 @@ class Operand:
     bits: int = 64
 
 
+# Holders hold every use against the policy again: what the chain enforces, they enforce too.
+_LEDGER: Final = Label.CHAIN | Label.HOLDER
+_EVERYONE: Final = Label.CHAIN | Label.HOLDER | Label.RUNTIME
+
 OPERANDS: Final = MappingProxyType(
     {
-        "dateTime": Operand(Label.CHAIN, Shape.WINDOW, Value.TIME),
-        "elapsedTime": Operand(Label.CHAIN, Shape.AT_MOST, Value.DURATION),
-        "count": Operand(Label.CHAIN, Shape.AT_MOST, Value.COUNT, 32),
-        # The chain compares the purpose's name; that the buyer keeps to it is its own word.
+        "dateTime": Operand(_LEDGER, Shape.WINDOW, Value.TIME),
+        "elapsedTime": Operand(_LEDGER, Shape.AT_MOST, Value.DURATION),
+        "count": Operand(_LEDGER, Shape.AT_MOST, Value.COUNT, 32),
+        # Chain and holders compare the purpose's name; that the buyer keeps to it is its own word.
         "purpose": Operand(Label.DECLARED, Shape.ONE_OF, Value.TEXT),
-        "recipient": Operand(Label.CHAIN, Shape.ONE_OF, Value.RECIPIENT),
-        "product": Operand(Label.CHAIN, Shape.ONE_OF, Value.DIGEST),
-        "ds:usesPerBuyer": Operand(Label.CHAIN, Shape.AT_MOST, Value.COUNT, 32),
-        "ds:usesTotal": Operand(Label.CHAIN, Shape.AT_MOST, Value.COUNT, 32),
-        "ds:rowsPerBuyer": Operand(Label.CHAIN, Shape.AT_MOST, Value.COUNT),
-        "ds:secondsPerUse": Operand(Label.CHAIN, Shape.AT_MOST, Value.DURATION),
-        "ds:computeNode": Operand(Label.CHAIN, Shape.ONE_OF, Value.ACCOUNT),
-        "ds:custodian": Operand(Label.CHAIN, Shape.ONE_OF, Value.ACCOUNT),
-        "ds:leastThreshold": Operand(Label.CHAIN, Shape.AT_LEAST, Value.COUNT, 8),
-        "ds:providerShare": Operand(Label.CHAIN, Shape.FLAG, Value.BOOLEAN),
-        "ds:automaticGrant": Operand(Label.CHAIN, Shape.FLAG, Value.BOOLEAN),
-        "ds:computeByBuyer": Operand(Label.CHAIN, Shape.FLAG, Value.BOOLEAN),
-        "ds:computeByCustodian": Operand(Label.CHAIN, Shape.FLAG, Value.BOOLEAN),
-        "ds:measurement": Operand(Label.HOLDER, Shape.ONE_OF, Value.DIGEST),
-        "ds:attestation": Operand(Label.HOLDER, Shape.ONE_OF, Value.TEXT),
+        "recipient": Operand(_LEDGER, Shape.ONE_OF, Value.RECIPIENT),
+        "product": Operand(_EVERYONE, Shape.ONE_OF, Value.DIGEST),
+        "ds:usesPerBuyer": Operand(_LEDGER, Shape.AT_MOST, Value.COUNT, 32),
+        "ds:usesTotal": Operand(_LEDGER, Shape.AT_MOST, Value.COUNT, 32),
+        "ds:rowsPerBuyer": Operand(_EVERYONE, Shape.AT_MOST, Value.COUNT),
+        "ds:secondsPerUse": Operand(_LEDGER, Shape.AT_MOST, Value.DURATION),
+        "ds:computeNode": Operand(_LEDGER, Shape.ONE_OF, Value.ACCOUNT),
+        "ds:custodian": Operand(_LEDGER, Shape.ONE_OF, Value.ACCOUNT),
+        "ds:leastThreshold": Operand(_LEDGER, Shape.AT_LEAST, Value.COUNT, 8),
+        "ds:providerShare": Operand(_LEDGER, Shape.FLAG, Value.BOOLEAN),
+        "ds:automaticGrant": Operand(_LEDGER, Shape.FLAG, Value.BOOLEAN),
+        "ds:computeByBuyer": Operand(_LEDGER, Shape.FLAG, Value.BOOLEAN),
+        "ds:computeByCustodian": Operand(_LEDGER, Shape.FLAG, Value.BOOLEAN),
+        "ds:measurement": Operand(Label.HOLDER | Label.RUNTIME, Shape.ONE_OF, Value.DIGEST),
+        "ds:attestation": Operand(Label.HOLDER | Label.RUNTIME, Shape.ONE_OF, Value.TEXT),
         "ds:outputRows": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
         "ds:outputBytes": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
         "ds:groupSize": Operand(Label.RUNTIME, Shape.AT_LEAST, Value.COUNT),

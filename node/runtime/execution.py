@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import BinaryIO, Final, TypeVar
 
 from capsule.algorithm import Algorithm, Parameters
-from capsule.attestation import is_met
 from capsule.box import seal_to
 from capsule.errors import InputError, VerificationError
 from capsule.ids import AssetId, Digest
@@ -24,6 +24,7 @@ from node.runtime.module import check_module
 from node.runtime.noise import Noise, add_noise
 from node.runtime.protocol import MAX_MEMBER_BYTES, Answered, Completed, Job, Limits
 from node.runtime.records import read_rows, write_input
+from node.runtime.rules import under_policy
 from node.runtime.sql import Statement, check, table_names
 from node.runtime.wasm import run_module
 
@@ -75,6 +76,8 @@ def execute(
     Raises RuntimeRefusedError.
     """
     checked = check_algorithm(job.algorithm, job.code, job.parameters, len(job.capsules))
+    ruled = tuple(under_policy(one, job.algorithm, measurement, job.level) for one in job.capsules)
+    job = replace(job, capsules=ruled)
     bounds = Bounds(
         max_rows=_least(capsule.max_rows for capsule in job.capsules),
         rows_left=_least(capsule.rows_left for capsule in job.capsules),
@@ -85,8 +88,6 @@ def execute(
         most_epsilon=_least(most for one in job.capsules for most in (one.epsilon_per_use, one.epsilon_left)),
     )
     verify_spending(job.algorithm, bounds)
-    if not all(is_met(job.level, capsule.attestation) for capsule in job.capsules):
-        raise RuntimeRefusedError("runtime", "attestation")
     if isinstance(checked, bytes):
         _check_declared(job)
     taken = take_in(job, streams)

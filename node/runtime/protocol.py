@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from capsule.algorithm import Algorithm, Parameters
 from capsule.attestation import Level
 from capsule.box import BoxKey
+from capsule.canonical import Json
 from capsule.deal import Deal
 from capsule.errors import InputError
 from capsule.ids import Address, Bytes32, DeviceId, Digest
@@ -61,6 +62,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "capsule": {
         "deal": "capsule, deal and chain do not name the same asset, policy and key",
+        "policy": "the policy that came with the job is not the one that deal and capsule name",
         "root": "the capsule's bytes are not those of the root on chain",
         "unopened": "the capsule does not open with its key",
         "media-type": "the runtime can't read data of the capsule's media type",
@@ -69,6 +71,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "algorithm": {
         "code": "the code is not the one that the algorithm's manifest names",
+        "product": "the policy does not list the algorithm",
         "parameter": "the parameters are not those that manifest and statement take",
         "statement": "the code is not one SELECT statement of the kind that may run",
         "module": "the code is no WebAssembly module of the kind that may run",
@@ -83,6 +86,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "crashed": "the algorithm ended the process that ran it",
     },
     "runtime": {
+        "measurement": "the policy does not list this runtime",
         "attestation": "the policy asks for a runtime that more vouches for than vouches for this one",
     },
     "guard": {
@@ -154,7 +158,8 @@ class Answered:
 class CapsuleInput:
     """One capsule of a job: what the chain pins of it, and what opens it.
 
-    `one_time_keys` and `releases` (sealed) are by position in the deal; position 0 is the provider. `max_rows`,
+    `policy` is the document whose digest is `policy_hash`: the runtime reads it again, and takes the stricter of it and
+    what follows. `one_time_keys` and `releases` (sealed) are by position in the deal; 0 is the provider. `max_rows`,
     `rows_left` (the buyer's budget) and `min_group` are its policy's; None is without limit. `groups_declared`: that
     policy takes this algorithm's word for the size of its groups. `attestation`: the levels it takes, any when empty.
     `max_bytes` is of the result. `suppress_groups`: rows for groups below `min_group` are left out. `groups_left` is
@@ -168,6 +173,7 @@ class CapsuleInput:
     deal: Deal
     capsule_root: Digest
     policy_hash: Digest
+    policy: Json
     one_time_keys: Mapping[int, BoxKey] = field(repr=False)
     releases: Mapping[int, bytes] = field(repr=False)
     max_rows: int | None = None

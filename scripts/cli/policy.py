@@ -37,14 +37,7 @@ app = typer.Typer(no_args_is_help=True, help="Policies: compile, explain, meet, 
 
 PolicyArgument = Annotated[Path, typer.Argument(help="ODRL 2.2 in JSON-LD, or in Turtle (.ttl).")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Write the policy as JSON-LD to this file.")]
-_ENFORCED = MappingProxyType(
-    {
-        Label.CHAIN: "enforced on chain",
-        Label.HOLDER: "enforced by holders",
-        Label.RUNTIME: "enforced by the runtime",
-        Label.DECLARED: "declared",
-    }
-)
+_ENFORCED = MappingProxyType({Label.CHAIN: "on chain", Label.HOLDER: "by holders", Label.RUNTIME: "by the runtime"})
 
 
 @app.command("compile")
@@ -58,14 +51,14 @@ def compile_command(policy: PolicyArgument, save: OutOption = None, as_json: Jso
         content = {
             "policy_hash": str(compiled.policy_hash),
             "terms_hash": str(compiled.terms.hash),
-            "labels": {term: str(label) for term, label in compiled.labels.items()},
+            "labels": {term: list(label.parties) for term, label in compiled.labels.items()},
             "terms": {item.name: _plain(getattr(compiled.terms, item.name)) for item in fields(compiled.terms)},
             "holders": {item.name: _plain(getattr(compiled.holder, item.name)) for item in fields(compiled.holder)},
             "runtime": {item.name: getattr(compiled.runtime, item.name) for item in fields(compiled.runtime)},
         }
 
         def table() -> None:
-            tabulate(("term", "by whom"), [(term, _ENFORCED[label]) for term, label in compiled.labels.items()])
+            tabulate(("term", "by whom"), [(term, _told(label)) for term, label in compiled.labels.items()])
             say(f"policy hash {compiled.policy_hash}")
             say(f"terms hash  {compiled.terms.hash}")
 
@@ -112,7 +105,15 @@ def explain_command(
 
         def table() -> None:
             rows = [
-                (line.kind, line.term, _by(line, compiled), line.state, line.english, line.chinese) for line in lines
+                (
+                    line.kind,
+                    line.term,
+                    ", ".join(_by(line, compiled)) or "nobody",
+                    line.state,
+                    line.english,
+                    line.chinese,
+                )
+                for line in lines
             ]
             tabulate(("rule", "term", "by whom", "state", "why", "说明"), rows)
             say(f"decision: {report.decision}")
@@ -244,15 +245,22 @@ def _compiled(path: Path) -> tuple[Compiled | None, str | None]:
         return None, str(error)
 
 
-def _by(line: Sentence, compiled: Compiled | None) -> str:
+def _told(label: Label) -> str:
+    """Who enforces a term, in words."""
+    if label is Label.DECLARED:
+        return "declared"
+    return "enforced " + ", ".join(_ENFORCED[one] for one in label)
+
+
+def _by(line: Sentence, compiled: Compiled | None) -> list[str]:
     """Who enforces a term; a rule that is not the permission is declared, or the policy would not compile."""
     if compiled is None:
-        return "nobody"
+        return []
     if line.kind != "permission" or " " in line.term:
-        return str(Label.DECLARED)
+        return list(Label.DECLARED.parties)
     if line.term in {"target", "assignee", "action"}:
-        return str(Label.CHAIN)
-    return str(OPERANDS[line.term].label if line.term in OPERANDS else Label.DECLARED)
+        return list((Label.CHAIN | Label.HOLDER).parties)
+    return list((OPERANDS[line.term].label if line.term in OPERANDS else Label.DECLARED).parties)
 
 
 def _text(path: Path) -> tuple[bytes, Syntax]:

@@ -15,7 +15,7 @@ from audit.entries import Claim
 from audit.papers import Patience
 from audit.trust import claim_of
 from capsule import canonical
-from capsule.agreement import Agreement
+from capsule.agreement import Agreement, Signatures
 from capsule.batch import BatchDocument, IndexEntry
 from capsule.deal import Deal
 from capsule.decision import SignedDecision, sign_decision
@@ -206,8 +206,18 @@ def _(honest: History, space: DataSpace) -> Planted:
     document = canonical.decode(honest.documents["agreement", bytes(granted.agreement_hash)])
     agreement = replace(Agreement.from_json(document), purpose="advertising")
     history = honest.serve("agreement", agreement.hash, canonical.encode(agreement.to_json()))
+    signatures = space.agree(agreement, on_offer=granted.automatic)
+    history = history.serve("agreement-signatures", agreement.hash, canonical.encode(signatures.to_json()))
     history = history.change(granted, agreement_hash=agreement.hash)
     return Planted(history.change(requested, agreement_hash=agreement.hash))
+
+
+@plant("agreement-unsigned")
+def _(honest: History, space: DataSpace) -> Planted:
+    granted = honest.first(ev.AccessGranted, lambda event: not event.automatic)
+    name = "agreement-signatures", granted.agreement_hash
+    signatures = Signatures.from_json(canonical.decode(honest.documents[name[0], bytes(name[1])]))
+    return Planted(honest.serve(*name, canonical.encode(replace(signatures, provider=b"").to_json())))
 
 
 @plant("derived-policy-wider")

@@ -6,6 +6,7 @@ import copy
 import random
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from audit.trail import subject
 from audit.trust import Trust
 from audit.verdict import check
 from capsule import canonical
+from capsule.agreement import Signatures
 from capsule.checkpoint import SignedCheckpoint
 from capsule.digest import tagged
 from contracts import events as ev
@@ -201,6 +203,22 @@ def test_bundle_tells_how_many_documents_are_missing_and_who_must_have_them(
     bundled_logs = [key for kind, key in read_bundle(whole.content).documents if kind == "log-segment"]
     assert bundled_logs
     assert bundle(index, use, MemoryDocuments({})).missing.logs == len(bundled_logs)
+
+
+def test_bundle_of_a_grant_shows_offline_who_did_not_sign(
+    index: Index, honest: History, checkpoint: SignedCheckpoint, trust: Trust
+) -> None:
+    granted = honest.first(ev.AccessGranted, lambda event: not event.automatic)
+    name = ("agreement-signatures", bytes(granted.agreement_hash))
+    signed = Signatures.from_json(canonical.decode(honest.documents[name]))
+    unsigned = canonical.encode(replace(signed, provider=b"").to_json())
+    about = subject("grant", str(granted.grant))
+    for content, rules in ((honest.documents[name], []), (unsigned, ["agreement-unsigned"])):
+        data = bundle(index, about, MemoryDocuments({**honest.documents, name: content}), checkpoint=checkpoint)
+        assert read_bundle(data).documents[name] == content
+        verdict = check(data, trust)
+        assert verdict.holds
+        assert [finding.rule for finding in verdict.findings] == rules
 
 
 def test_any_changed_byte_is_found(evidence: bytes, trust: Trust) -> None:

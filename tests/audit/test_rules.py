@@ -12,6 +12,7 @@ from audit.papers import Papers, Patience
 from audit.rulebook import CHECKS, apply
 from capsule import canonical
 from capsule.accusation import Accusation
+from capsule.agreement import Signatures
 from capsule.attestation import Level
 from capsule.excerpt import Excerpt
 from capsule.ids import Digest, UseId
@@ -72,6 +73,43 @@ def test_false_accusation_of_a_gathered_share_falls_back_on_the_provider(honest:
     (finding,) = history.findings()
 
     assert (finding.rule, finding.accused) == ("false-accusation", space.provider.account)
+
+
+# Agreements
+
+
+def test_agreement_that_one_side_did_not_sign_accuses_who_gave_the_grant(honest: History, space: DataSpace) -> None:
+    granted = honest.first(ev.AccessGranted, lambda event: not event.automatic)
+    by_terms = honest.first(ev.AccessGranted, lambda event: event.automatic)
+    provider, buyer = space.provider.account, space.buyer.account
+    for grant, change, accused in (
+        (granted, {"buyer": bytes(65)}, provider),
+        (granted, {"provider": bytes(65)}, provider),
+        # the provider signed its offer, which is for all, and granted by hand
+        (granted, {"provider": signatures_of(honest, by_terms).provider, "on_offer": True}, provider),
+        (by_terms, {"buyer": signatures_of(honest, granted).buyer}, buyer),
+        (by_terms, {"provider": b""}, buyer),
+    ):
+        signatures = replace(signatures_of(honest, grant), **change)  # type: ignore[arg-type]
+        content = canonical.encode(signatures.to_json())
+        findings = honest.serve("agreement-signatures", grant.agreement_hash, content).findings()
+        assert {(one.rule, one.subject.id, one.accused) for one in findings} == {
+            ("agreement-unsigned", str(grant.grant), accused)
+        }
+
+
+def test_signatures_that_nobody_shows_or_of_another_agreement_are_no_signatures(honest: History) -> None:
+    granted = honest.first(ev.AccessGranted, lambda event: not event.automatic)
+    other = canonical.encode(replace(signatures_of(honest, granted), agreement=OTHER).to_json())
+    for content, rule in ((None, "document-not-served"), (other, "document-mismatch")):
+        history = honest.serve("agreement-signatures", granted.agreement_hash, content)
+        assert history.rules() == {rule}
+
+
+def signatures_of(history: History, granted: ev.AccessGranted) -> Signatures:
+    return Signatures.from_json(
+        canonical.decode(history.documents["agreement-signatures", bytes(granted.agreement_hash)])
+    )
 
 
 # Shredded shares

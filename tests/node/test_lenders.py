@@ -15,13 +15,15 @@ from capsule.algorithm import Algorithm
 from capsule.ids import AssetId, Digest, GrantId
 from capsule.policy.offer import offer
 from contracts.structs import UseStatus
+from node import access
 from node.access import Narrowing
 from node.catalogue import CustodyPlan, Plaintext
 from node.closing import CloseReason
+from node.errors import InputRefusedError, PeerAnswerError, RefusedError
 from scripts.algorithm import algorithm_of, sql_algorithm
 from tests.node.runtime import credit
 from tests.node.space import TOKEN, Space
-from tests.node.test_compute import audited, failed, failure, step
+from tests.node.test_compute import audited, failed, step
 
 PURPOSE = "credit scoring"
 CODE = credit.SCORE.read_bytes()
@@ -170,10 +172,10 @@ def test_a_bank_scores_both_lenders_as_on_plain_data_and_nobody_finds_fault(
     assert collected.receipt.uses == tuple(opened.use for opened in uses)
     assert collected.receipt.capsule_roots == tuple(opened.pin.capsule_root for opened in uses)
     assert collected.receipt.rows_in == 25_000
-    access = parties["buyer"].ledger.access
-    assert [access.use_of(opened.use).status for opened in uses] == [UseStatus.COMPLETED] * 2
+    book = parties["buyer"].ledger.access
+    assert [book.use_of(opened.use).status for opened in uses] == [UseStatus.COMPLETED] * 2
     for lender in (households, cards):
-        _, rows_used, _ = access.counts_of(lender.asset, parties["buyer"].account)
+        _, rows_used, _ = book.counts_of(lender.asset, parties["buyer"].account)
         assert rows_used == len(rows)
     assert audited(parties, order, tmp_path) == set()
 
@@ -211,17 +213,35 @@ def test_the_stricter_lenders_rows_hold_for_the_rows_of_both(parties: Space, hou
     failed(parties, order, CloseReason.OUTPUT_REFUSED)
 
 
-def test_a_lender_that_takes_no_modules_word_for_its_groups_stops_the_use_for_both(
-    parties: Space, households: Lender, tmp_path: Path
+def test_a_module_that_a_lender_takes_no_word_of_is_turned_away_at_every_door_before_a_key(
+    parties: Space, households: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reason stands in the receipt that both uses are closed with."""
+    """Buyer, provider and compute node each say so alone, though those before them looked away."""
     careful = put_up(parties, "rival", credit.TAIWAN, THEIRS, 3, group_size=20, output_rows=10)
-    order, grants = ordered(parties, (households, careful), SCORING, CODE, {"min_group": 20})
-    assert step(parties, order).note == "algorithm_failed"
-    failed(parties, order, CloseReason.ALGORITHM_FAILED)
-    assert failure(parties, order).grants == grants
-    assert audited(parties, order, tmp_path) == set()
-    # the same lender lets its groups be counted by SQL
+    buyer, rival = parties["buyer"], parties["rival"]
+    compute = parties["compute"].account
+    head = parties.world.chain.head().number
+    with pytest.raises(InputRefusedError, match=r"can never run.*ds:groupSize: nobody can count the groups"):
+        buyer.node.access.request(careful.asset, PURPOSE, SCORING, CODE, compute)
+    assert parties.world.chain.head().number == head
+    with monkeypatch.context() as patch:
+        patch.setattr(access, "verify_groups", lambda policy, algorithm: algorithm)
+        request = buyer.node.access.request(careful.asset, PURPOSE, SCORING, CODE, compute).request
+    with pytest.raises(RefusedError, match=r"ds:groupSize.*deny it"):
+        rival.node.access.grant(request, Narrowing())
+    assert request in {one.request for one in rival.node.access.pending()}
+    with monkeypatch.context() as patch:
+        patch.setattr(access, "verify_groups", lambda policy, algorithm: algorithm)
+        grant = rival.node.access.grant(request, Narrowing()).grant
+    grants = (granted(parties, households, SCORING, CODE), grant)
+    with pytest.raises(PeerAnswerError, match="ds:groupSize: nobody can count the groups"):
+        buyer.node.ordering.place(grants, {"min_group": 20}, 600)
+    assert [buyer.ledger.access.grant_of(one).used for one in grants] == [0, 0]
+    assert parties["compute"].node.context.store.unfinished_runs() == []
+
+
+def test_a_careful_lender_lets_its_groups_be_counted_by_sql(parties: Space, households: Lender) -> None:
+    careful = put_up(parties, "rival", credit.TAIWAN, THEIRS, 3, group_size=20, output_rows=10)
     order, _ = ordered(parties, (households, careful), AGGREGATES, SQL.encode(), {})
     assert step(parties, order).note == ""
 
@@ -266,6 +286,15 @@ def test_small_groups_of_both_lenders_are_left_out_where_both_say_so(parties: Sp
         # some were too small, and what is left out together is not
         assert min(left_out) < 35 <= sum(left_out)
         assert any(row[0] == lender for row in kept)
+
+
+def test_sql_without_a_group_column_is_turned_away_where_groups_are_counted(parties: Space) -> None:
+    careful = put_up(parties, "rival", credit.TAIWAN, THEIRS, 3, group_size=20)
+    sql = "SELECT avg(AGE) AS age FROM readings"
+    with pytest.raises(InputRefusedError, match="names no group column"):
+        parties["buyer"].node.access.request(
+            careful.asset, PURPOSE, sql_algorithm(sql, ["age:number"]), sql.encode(), parties["compute"].account
+        )
 
 
 def test_one_lender_that_refuses_stops_the_use_for_both(parties: Space, households: Lender, cards: Lender) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from capsule import canonical
-from capsule.agreement import Agreement
+from capsule.agreement import Agreement, Signatures
 from capsule.algorithm import Algorithm, Column, ColumnType, Parameters, code_digest
 from capsule.batch import BatchDocument, BatchFrame, BatchRef, build_batch
 from capsule.box import BoxKey
@@ -472,6 +472,7 @@ class DataSpace:
             salt=self.entropy(32),
         )
         self.serve("agreement", agreement.hash, agreement.to_json())
+        self.agree(agreement, on_offer=offered.compiled.terms.automatic_grant)
         sent = self.buyer.ledger.access.request(
             offered.pin,
             PURPOSE,
@@ -482,6 +483,19 @@ class DataSpace:
         )
         granted = tuple(event for event in sent.events if isinstance(event, AccessGranted))
         return sent.event(AccessRequested), agreement, granted
+
+    def agree(self, agreement: Agreement, *, on_offer: bool = False) -> Signatures:
+        """Both sides sign; `on_offer`: the provider signed its offer, once for all."""
+        domain = self.operator.domain.chain_id, self.operator.access.address
+        theirs = agreement.offer if on_offer else agreement
+        signatures = Signatures(
+            agreement.hash,
+            self.buyer.key.sign_typed(agreement.typed_data(*domain)),
+            self.provider.key.sign_typed(theirs.typed_data(*domain)),
+            on_offer=on_offer,
+        )
+        self.serve("agreement-signatures", agreement.hash, signatures.to_json())
+        return signatures
 
     def grant(self, offered: Offered, compute: Party | None = None) -> Granted:
         """A request that the terms or the provider grant."""

@@ -33,8 +33,9 @@ def wrong_purpose(trip: Trip) -> Caught:
 
 def wrong_algorithm(trip: Trip) -> Caught:
     trip.until_granted()
-    sql = "SELECT * FROM readings"
-    other = replace(trip.question, sql=sql, algorithm=sql_algorithm(sql, ["reading:number"]))
+    # one whose groups can be counted: the buyer's own node would not ask for another
+    sql = "SELECT count(*) AS n FROM readings"
+    other = replace(trip.question, sql=sql, algorithm=sql_algorithm(sql, ["n:integer"], (), "n"))
     return stopped(5, LEDGER, "AccessAlgorithmNotAllowed", lambda: trip.request(question=other))
 
 

@@ -21,13 +21,13 @@ def test_credit_scoring_is_enforced_as_far_as_it_can_be() -> None:
     assert (compiled.terms.seconds_per_grant, compiled.terms.uses_per_grant) == (30 * 86_400, 100)
     assert (compiled.runtime.max_rows, compiled.runtime.min_group) == (1_000, 10)
     assert compiled.labels == {
-        "elapsedTime": Label.CHAIN,
-        "count": Label.CHAIN,
+        "elapsedTime": Label.CHAIN | Label.HOLDER,
+        "count": Label.CHAIN | Label.HOLDER,
         "purpose": Label.DECLARED,
         "ds:outputRows": Label.RUNTIME,
         "ds:groupSize": Label.RUNTIME,
-        "ds:providerShare": Label.CHAIN,
-        "ds:automaticGrant": Label.CHAIN,
+        "ds:providerShare": Label.CHAIN | Label.HOLDER,
+        "ds:automaticGrant": Label.CHAIN | Label.HOLDER,
         "prohibition ds:reidentify": Label.DECLARED,
     }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -18,8 +19,10 @@ from capsule.canonical import Json, decode
 from capsule.deal import Deal, DealHolder
 from capsule.digest import Domain
 from capsule.frame import FIRST_PREVIOUS, Frame, Mark, frame_hash, sign_frame
-from capsule.ids import Address, AssetId, DeviceId, Digest, UseId
+from capsule.ids import Address, AssetId, DeviceId, UseId
 from capsule.key import DataKey, deal_parts
+from capsule.policy.compiler import compile_policy
+from capsule.policy.offer import offer
 from capsule.rows import Row
 from capsule.sealing import SealPlan, seal
 from capsule.share import Release, ShareSecret, seal_release
@@ -61,6 +64,7 @@ class SealedFile:
     """A capsule with everything its holders hold, threshold 2 of 3 and the provider required."""
 
     path: Path
+    policy: Json
     deal: Deal
     secrets: tuple[ShareSecret, ...]
 
@@ -100,6 +104,7 @@ class SealedFile:
             deal=self.deal,
             capsule_root=self.deal.capsule_root,
             policy_hash=self.deal.policy_hash,
+            policy=self.policy,
             one_time_keys=keys,
             releases=releases,
             max_rows=max_rows,
@@ -110,14 +115,20 @@ class SealedFile:
         )
 
 
-def seal_file(path: Path, plaintext: bytes, media_type: str, schema: Json, *, chunk_size: int = 1 << 18) -> SealedFile:
+def seal_file(
+    path: Path, plaintext: bytes, media_type: str, schema: Json, *, chunk_size: int = 1 << 18, **terms: Any
+) -> SealedFile:
+    """Under a policy of these `terms`, as `capsule.policy.offer` takes them; without any, it lets everything out."""
+    asset, provider = AssetId(entropy(32)), Address(b"\x01" * 20)
+    policy = offer(asset=asset, provider=provider, **terms)
+    compiled = compile_policy(policy)
     data_key = DataKey.generate(entropy)
     plan = SealPlan(
-        asset=AssetId(entropy(32)),
-        policy_hash=Digest(entropy(32)),
+        asset=asset,
+        policy_hash=compiled.policy_hash,
         media_type=media_type,
         schema=schema,
-        provider=Address(b"\x01" * 20),
+        provider=provider,
         sealed_at=1_700_000_000,
         chunk_size=chunk_size,
     )
@@ -137,7 +148,7 @@ def seal_file(path: Path, plaintext: bytes, media_type: str, schema: Json, *, ch
         capsule_id=sealed.header.capsule_id,
         capsule_root=sealed.root,
         policy_hash=plan.policy_hash,
-        terms_hash=Digest(entropy(32)),
+        terms_hash=compiled.terms.hash,
         key_commitment=sealed.header.key_commitment,
         number=1,
         threshold=2,
@@ -148,7 +159,7 @@ def seal_file(path: Path, plaintext: bytes, media_type: str, schema: Json, *, ch
             for account, secret in zip(accounts, secrets, strict=True)
         ),
     )
-    return SealedFile(path, deal, secrets)
+    return SealedFile(path, policy, deal, secrets)
 
 
 @dataclass(frozen=True)
