@@ -50,7 +50,7 @@ def check_record(state: State) -> State:
     nothing = Papers(state, MemoryDocuments({}))
     broken = [finding for rule in (seq_gap, heads_mismatch) for finding in rule(state, nothing)]
     if broken:
-        raise RequestError(f"nobody should rely on this record: {broken[0].message_en}")
+        raise RequestError(f"the record is not whole, so that it can't be signed or joined: {broken[0].message_en}")
     return state
 
 

@@ -156,7 +156,7 @@ _TABLE: Final[Table] = {
     ),
     "epsilon-exceeded": (
         _NODE,
-        "spent limit",
+        "spent limit compute_node",
         to_do.SUSPEND_NODE,
         "A compute node answered without the noise, or for more of the privacy budget, than the policy asks for.",
         "计算方输出了未加噪的结果，或超出策略限定的隐私预算。",

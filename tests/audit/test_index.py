@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from audit.errors import StoreError
-from audit.follow import rebuild
+from audit.follow import Follower, rebuild
 from audit.index import Index
 from tests.audit.auditing import read_only
 from tests.sim.dataspace import DataSpace
@@ -44,6 +44,26 @@ def test_entries_are_the_honest_events(built: Path, honest: History) -> None:
     entries = list(Index.open(built).entries(honest.tip.number))
 
     assert tuple(entries) == honest.entries
+
+
+def test_frozen_index_holds_what_there_was(space: DataSpace, tmp_path: Path) -> None:
+    ledger, path = read_only(space), tmp_path / "audit.db"
+    rebuild(ledger, path, last_block=30)
+    index = Index.open(path)
+    before, frozen = index.summary(), index.frozen()
+
+    for _ in Follower(ledger, index).catch_up():
+        continue
+
+    assert index.summary().events > before.events
+    assert frozen.summary() == before
+    assert {entry.event.log.block_number for entry in frozen.entries()} <= set(range(31))
+    assert frozen.state().tip == before.tip
+    assert (frozen.rows(30, 10), frozen.count()) == ((), before.events)
+    later = list(index.entries(after=30))
+    assert len(later) == index.count() - before.events
+    assert [row.block_number for row in index.rows(30, 3)] == [entry.event.log.block_number for entry in later[:3]]
+    index.close()
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_event_left_out_of_a_part_is_found_at_the_joining(source: Source, tmp_pa
     newest = "(select max(block_number) from audit_logs)"
     left_out = f"delete from audit_logs where log_index = 7 and block_number = {newest}"  # noqa: S608
     for place in range(3):
-        with pytest.raises(RequestError, match="rely on this record"):
+        with pytest.raises(RequestError, match="signed or joined"):
             join(altered(source, tmp_path, place, left_out), where)
         assert not where.exists()
 

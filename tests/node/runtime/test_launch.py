@@ -43,6 +43,7 @@ class TestWhatItBelieves:
             "far capsule",
             "reason",
             "wrong hash",
+            "other epsilon",
             "other measurement",
             "unprotected",
             "afterthought",

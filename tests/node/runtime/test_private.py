@@ -4,6 +4,7 @@ that no row shows past its bounds."""
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 from capsule.algorithm import Algorithm, Column, ColumnType, Parameters, code_digest
 from capsule.canonical import Json
 from capsule.privacy import BoundedSum, Epsilon, Privacy
-from node.errors import RuntimeRefusedError
+from node.errors import RuntimeFailedError, RuntimeRefusedError
 from node.runtime.engine import Answer, Engine
 from node.runtime.launch import run
 from node.runtime.noise import Noise
@@ -229,6 +230,19 @@ class TestBudget:
         ):
             assert isinstance(refused := outcome(privacy, most), Refused)
             assert (refused.kind, refused.reason) == reason
+
+    @pytest.mark.parametrize("behaviour", ["no epsilon", "other epsilon"])
+    def test_is_charged_as_the_manifest_says_whatever_the_runtime_says(
+        self, buyer: Buyer, small: SealedFile, limits: Limits, behaviour: str
+    ) -> None:
+        entry = (sys.executable, "-m", "tests.node.runtime.hooks.liar", behaviour)
+        job = private_job(buyer, [small.input()], self.SQL, (N,), self.PRIVACY)
+        with pytest.raises(RuntimeFailedError, match="contradicts"):
+            run(job, [small.path], limits, entry=entry)
+        # it is the epsilon that contradicts
+        plain = private_job(buyer, [small.input()], self.SQL, (N,), None)
+        if behaviour == "no epsilon":
+            assert isinstance(run(plain, [small.path], limits, entry=entry), Completed)
 
     def test_is_looked_at_before_any_share_is_used(self, buyer: Buyer, small: SealedFile, limits: Limits) -> None:
         capsule = replace(small.input(positions=(0,)), epsilon_left=Epsilon.parse("0.4"))

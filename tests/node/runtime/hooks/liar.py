@@ -1,5 +1,6 @@
 """A runtime that was taken over: `liar BEHAVIOUR PARENT DESCRIPTOR...`."""
 
+import hashlib
 import os
 import signal
 import sys
@@ -8,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from capsule.ids import Address, Digest
+from capsule.privacy import Epsilon
 from capsule.receipt import SourceVerdict
-from node.runtime.protocol import Broken, Completed, Ready, Refused
+from node.runtime.protocol import Answered, Broken, Completed, Ready, Refused
 from node.runtime.wire import write_message
 
 NOTHING = Digest(bytes(32))
+EMPTY = Digest(hashlib.sha256(b"").digest())
 REFUSED = Refused(kind="share", reason="wrong", measurement=NOTHING, protected=True)
 COMPLETED = Completed(
     sealed_result=b"",
@@ -30,6 +33,11 @@ COMPLETED = Completed(
 def say(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def spending(epsilon: str) -> Completed:
+    answered = (Answered(groups=1, epsilon=Epsilon.parse(epsilon)),)
+    return replace(COMPLETED, sealed_result_hash=EMPTY, answered=answered)
 
 
 def endless() -> None:
@@ -53,6 +61,14 @@ BEHAVIOURS: dict[str, Callable[[], object]] = {
     "far capsule": lambda: say(write_message(replace(REFUSED, capsule=99))),
     "reason": lambda: say(write_message(REFUSED).replace(b'"wrong"', b'"stole"')),
     "wrong hash": lambda: say(write_message(COMPLETED)),
+    "no epsilon": lambda: say(
+        write_message(replace(COMPLETED, sealed_result_hash=EMPTY, answered=(Answered(groups=1),)))
+    ),
+    "other epsilon": lambda: say(
+        write_message(
+            replace(COMPLETED, sealed_result_hash=EMPTY, answered=(Answered(groups=1, epsilon=Epsilon.parse("0.1")),))
+        )
+    ),
     "other measurement": lambda: say(write_message(replace(REFUSED, measurement=Digest(b"\x01" * 32)))),
     "unprotected": lambda: say(write_message(replace(REFUSED, protected=False))),
     "afterthought": lambda: say(write_message(REFUSED) + b"and the data"),
