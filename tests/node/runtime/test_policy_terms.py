@@ -16,6 +16,7 @@ from capsule.attestation import Level
 from capsule.ids import Digest
 from capsule.policy.offer import offer
 from capsule.policy.vocabulary import OPERANDS, Label
+from capsule.privacy import Epsilon, Privacy
 from node.runtime.launch import run
 from node.runtime.measurement import measure
 from node.runtime.protocol import Job, Limits, Refused
@@ -33,6 +34,9 @@ MODULE = """(module
   (data (i32.const 16) "dswasm1\\n\\01\\01\\00\\00\\00a\\01\\63\\00\\00\\00\\00\\00\\00\\00")
   (data (i32.const 0) "\\10\\00\\00\\00\\17\\00\\00\\00")
   (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
+COUNT = "SELECT count(*) AS n FROM readings"
+N = Column("n", ColumnType.INTEGER)
+EPSILON = Epsilon.parse("0.5")
 OTHER = Digest(bytes(range(32)))
 
 
@@ -59,6 +63,21 @@ class Bench:
 
     def passes(self, code: str | bytes, **terms: Any) -> None:
         assert self.buyer.read(self.outcome(code, **terms))["rows"]
+
+    def private(self, spends: Epsilon | None, said: dict[str, Any] | None = None, **terms: Any) -> object:
+        """What it makes of a count with as much noise as `spends` asks for; None: without noise."""
+        sealed = self.sealed(**terms)
+        asked = job(self.buyer, [replace(sealed.input(), **(said or {}))], COUNT, (N,), group_column="n")
+        privacy = None if spends is None else Privacy(epsilon=spends, count="n")
+        return run(replace(asked, algorithm=replace(asked.algorithm, privacy=privacy)), [sealed.path], self.limits)
+
+    def answers(self, spends: Epsilon, **terms: Any) -> None:
+        assert self.buyer.read(self.private(spends, **terms))["rows"]
+
+    def holds_back(self, spends: Epsilon | None, **terms: Any) -> None:
+        outcome = self.private(spends, **terms)
+        assert isinstance(outcome, Refused), outcome
+        assert (outcome.kind, outcome.reason) == ("guard", "epsilon")
 
     def refuses(self, kind: str, reason: str, code: str | bytes, **terms: Any) -> None:
         outcome = self.outcome(code, **terms)
@@ -115,11 +134,51 @@ def _(bench: Bench) -> None:
     bench.refuses("guard", "budget", SMALL, rows_per_buyer=9, said={"rows_left": 2})
 
 
+@tries("ds:outputBytes")
+def _(bench: Bench) -> None:
+    bench.passes(SMALL, output_bytes=1_000)
+    bench.refuses("guard", "bytes", SMALL, output_bytes=100)
+
+
 @tries("ds:groupSize")
 def _(bench: Bench) -> None:
-    bench.passes(LARGE, group_size=6)
+    bench.passes(LARGE, group_size=4)
     bench.refuses("guard", "group", SMALL, group_size=2)
+    bench.refuses("guard", "difference", LARGE, group_size=5)  # all rows less these are four
     bench.refuses("algorithm", "groups", "SELECT kind, value AS n FROM readings", group_size=2)
+
+
+@tries("ds:suppressSmallGroups")
+def _(bench: Bench) -> None:
+    """The compute node may hold a whole result back where the policy leaves small groups out, never the other way."""
+    said = {"suppress_groups": True}
+    bench.passes(SMALL, group_size=2, suppress_small_groups=True, said=said)
+    bench.refuses("guard", "group", SMALL, group_size=2, suppress_small_groups=True)
+    bench.refuses("guard", "group", SMALL, group_size=2, said=said)
+
+
+@tries("ds:groupsPerBuyer")
+def _(bench: Bench) -> None:
+    """As for rows: what was asked before the compute node says."""
+    bench.passes(LARGE, groups_per_buyer=1)
+    bench.refuses("guard", "group-budget", SMALL, groups_per_buyer=2)
+    bench.refuses("guard", "group-budget", SMALL, groups_per_buyer=9, said={"groups_left": 2})
+
+
+@tries("ds:epsilonPerUse")
+def _(bench: Bench) -> None:
+    bench.answers(EPSILON, epsilon_per_use=EPSILON)
+    for spends in (EPSILON + Epsilon(1), None):
+        bench.holds_back(spends, epsilon_per_use=EPSILON)
+
+
+@tries("ds:epsilonPerBuyer")
+def _(bench: Bench) -> None:
+    """What was spent before the compute node says."""
+    bench.answers(EPSILON, epsilon_per_buyer=EPSILON)
+    for spends in (EPSILON + Epsilon(1), None):
+        bench.holds_back(spends, epsilon_per_buyer=EPSILON)
+    bench.holds_back(EPSILON, epsilon_per_buyer=EPSILON, said={"epsilon_left": Epsilon(EPSILON.millionths - 1)})
 
 
 @tries("ds:declaredGroups")
