@@ -74,10 +74,10 @@ class Bench:
     def answers(self, spends: Epsilon, **terms: Any) -> None:
         assert self.buyer.read(self.private(spends, **terms))["rows"]
 
-    def holds_back(self, spends: Epsilon | None, **terms: Any) -> None:
+    def holds_back(self, kind: str, reason: str, spends: Epsilon | None, **terms: Any) -> None:
         outcome = self.private(spends, **terms)
         assert isinstance(outcome, Refused), outcome
-        assert (outcome.kind, outcome.reason) == ("guard", "epsilon")
+        assert (outcome.kind, outcome.reason) == (kind, reason)
 
     def refuses(self, kind: str, reason: str, code: str | bytes, **terms: Any) -> None:
         outcome = self.outcome(code, **terms)
@@ -168,17 +168,17 @@ def _(bench: Bench) -> None:
 @tries("ds:epsilonPerUse")
 def _(bench: Bench) -> None:
     bench.answers(EPSILON, epsilon_per_use=EPSILON)
-    for spends in (EPSILON + Epsilon(1), None):
-        bench.holds_back(spends, epsilon_per_use=EPSILON)
+    bench.holds_back("guard", "epsilon", EPSILON + Epsilon(1), epsilon_per_use=EPSILON)
+    bench.holds_back("algorithm", "noiseless", None, epsilon_per_use=EPSILON)
 
 
 @tries("ds:epsilonPerBuyer")
 def _(bench: Bench) -> None:
     """What was spent before the compute node says."""
     bench.answers(EPSILON, epsilon_per_buyer=EPSILON)
-    for spends in (EPSILON + Epsilon(1), None):
-        bench.holds_back(spends, epsilon_per_buyer=EPSILON)
-    bench.holds_back(EPSILON, epsilon_per_buyer=EPSILON, said={"epsilon_left": Epsilon(EPSILON.millionths - 1)})
+    bench.holds_back("guard", "epsilon", EPSILON + Epsilon(1), epsilon_per_buyer=EPSILON)
+    bench.holds_back("algorithm", "noiseless", None, epsilon_per_buyer=EPSILON)
+    bench.holds_back("guard", "epsilon", EPSILON, epsilon_per_buyer=EPSILON, said={"epsilon_left": Epsilon(EPSILON.millionths - 1)})
 
 
 @tries("ds:declaredGroups")
