@@ -178,7 +178,9 @@ def _(bench: Bench) -> None:
     bench.answers(EPSILON, epsilon_per_buyer=EPSILON)
     bench.holds_back("guard", "epsilon", EPSILON + Epsilon(1), epsilon_per_buyer=EPSILON)
     bench.holds_back("algorithm", "noiseless", None, epsilon_per_buyer=EPSILON)
-    bench.holds_back("guard", "epsilon", EPSILON, epsilon_per_buyer=EPSILON, said={"epsilon_left": Epsilon(EPSILON.millionths - 1)})
+    bench.holds_back(
+        "guard", "epsilon", EPSILON, epsilon_per_buyer=EPSILON, said={"epsilon_left": Epsilon(EPSILON.millionths - 1)}
+    )
 
 
 @tries("ds:declaredGroups")
