@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from eth_abi.abi import encode as abi_encode
-
 from capsule.canonical import Json
 from capsule.digest import tagged
 from capsule.errors import InputError
@@ -99,6 +97,9 @@ class Terms:
     @property
     def hash(self) -> Digest:
         """As the contracts' `hashTerms`."""
+        # here, since eth-abi costs 0.15 s of the start of runtimes, which compile policies and hash no terms
+        from eth_abi.abi import encode as abi_encode  # noqa: PLC0415
+
         return tagged("terms", abi_encode([_ABI_TYPE], [self._values()]))
 
     def _values(self) -> tuple[object, ...]:

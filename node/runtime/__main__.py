@@ -46,6 +46,8 @@ def main(arguments: Sequence[str], loader: Loader = importlib.import_module) -> 
             _shut_in(measure(allow_unprotected=False).digest, Limits(), allow_unprotected=True, loader=loader)
             return 0
         job, limits, allowed = read_job(sys.stdin.buffer)
+        if job.algorithm.kind == "wasm":
+            importlib.import_module("node.runtime.wasm")
         noise = None if job.algorithm.privacy is None else Noise()
         # wrapped before the process is shut in, which then has no descriptors to give out
         streams = [os.fdopen(int(descriptor), "rb") for descriptor in capsules]

@@ -26,7 +26,6 @@ from node.runtime.protocol import MAX_MEMBER_BYTES, Answered, Completed, Job, Li
 from node.runtime.records import read_rows, write_input
 from node.runtime.rules import under_policy
 from node.runtime.sql import Statement, check, table_names
-from node.runtime.wasm import run_module
 
 __all__ = ["check_algorithm", "execute"]
 
@@ -231,6 +230,9 @@ def _check_budgets(job: Job, answered: Sequence[Answered]) -> None:
 
 
 def _run_module(module: bytes, job: Job, taken: Sequence[Intake], limits: Limits, most_rows: int) -> Answer:
+    # its engine costs the start of every run, and few need it: loaded before the process is shut in
+    from node.runtime.wasm import run_module  # noqa: PLC0415
+
     output = run_module(
         module,
         write_input([one.table for one in taken], job.algorithm, job.parameters),

@@ -21,7 +21,7 @@ from capsule.crypto.provider import provider
 from capsule.digest import document_digest
 from capsule.ids import Digest
 from node.errors import RuntimeFailedError
-from node.runtime import confine, engine, wasm
+from node.runtime import confine, engine, module
 
 __all__ = ["DEPENDENCIES", "Measurement", "measure"]
 
@@ -83,7 +83,7 @@ def measure(*, allow_unprotected: bool, root: Path = _ROOT) -> Measurement:
         "machine": platform.machine(),
         "confinement": dict(confine.CONFIGURATION),
         "engine": dict(engine.CONFIGURATION),
-        "wasm": dict(wasm.CONFIGURATION),
+        "wasm": dict(module.CONFIGURATION),
         "allow_unprotected": allow_unprotected,
     }
     return Measurement(document, document_digest("measurement", document))

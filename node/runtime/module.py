@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from node.errors import RuntimeRefusedError
 
-__all__ = ["ENTRY", "IMPORTS", "MAX_MODULE_BYTES", "MEMORY", "MEMORY_BYTES", "WASI", "check_module"]
+__all__ = ["CONFIGURATION", "ENTRY", "IMPORTS", "MAX_MODULE_BYTES", "MEMORY", "MEMORY_BYTES", "WASI", "check_module"]
 
 MAX_MODULE_BYTES: Final = 8 << 20
 MEMORY_BYTES: Final = 512 << 20
@@ -21,6 +21,39 @@ MEMORY_BYTES: Final = 512 << 20
 WASI: Final = "wasi_snapshot_preview1"
 ENTRY: Final = "_start"
 MEMORY: Final = "memory"
+
+# Of `wasm`, set when its engine is made; the measurement covers it. What is not needed is off.
+CONFIGURATION: Final[dict[str, str | int | bool]] = {
+    "target": "pulley64",
+    "strategy": "cranelift",
+    "signals_based_traps": False,
+    "parallel_compilation": False,
+    "consume_fuel": True,
+    "cranelift_nan_canonicalization": True,
+    "max_wasm_stack": 1 << 20,
+    # all of it is set aside at the start, so that growing fails by the limit and never for want of memory
+    "memory_reservation": MEMORY_BYTES,
+    "memory_reservation_for_growth": 0,
+    "memory_may_move": False,
+    "memory_guard_size": 0,
+    "memory_init_cow": False,
+    "wasm_bulk_memory": True,
+    "wasm_multi_value": True,
+    "wasm_reference_types": True,
+    "wasm_component_model": False,
+    "wasm_custom_page_sizes": False,
+    "wasm_exceptions": False,
+    "wasm_function_references": False,
+    "wasm_gc": False,
+    "wasm_memory64": False,
+    "wasm_multi_memory": False,
+    "wasm_relaxed_simd": False,
+    "wasm_simd": False,
+    "wasm_stack_switching": False,
+    "wasm_tail_call": False,
+    "wasm_threads": False,
+    "wasm_wide_arithmetic": False,
+}
 
 _PAGE_BYTES: Final = 65_536
 _I32: Final = 0x7F

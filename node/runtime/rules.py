@@ -60,7 +60,7 @@ def _pinned(one: CapsuleInput) -> Compiled:
         policy = compile_policy(one.policy)
     except CapsuleError:
         raise RuntimeRefusedError("capsule", "policy") from None
-    if policy.policy_hash != one.policy_hash or policy.terms.hash != one.deal.terms_hash:
+    if policy.policy_hash != one.policy_hash:
         raise RuntimeRefusedError("capsule", "policy")
     return policy
 

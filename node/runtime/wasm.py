@@ -16,42 +16,10 @@ from typing import Any, Final
 import wasmtime
 
 from node.errors import RuntimeRefusedError
-from node.runtime.module import ENTRY, IMPORTS, MEMORY, MEMORY_BYTES, WASI
+from node.runtime.module import CONFIGURATION, ENTRY, IMPORTS, MEMORY, MEMORY_BYTES, WASI
 
-__all__ = ["CONFIGURATION", "run_module"]
+__all__ = ["run_module"]
 
-# Set when the engine is made; the measurement covers it. What is not needed is off.
-CONFIGURATION: Final[dict[str, str | int | bool]] = {
-    "target": "pulley64",
-    "strategy": "cranelift",
-    "signals_based_traps": False,
-    "parallel_compilation": False,
-    "consume_fuel": True,
-    "cranelift_nan_canonicalization": True,
-    "max_wasm_stack": 1 << 20,
-    # all of it is set aside at the start, so that growing fails by the limit and never for want of memory
-    "memory_reservation": MEMORY_BYTES,
-    "memory_reservation_for_growth": 0,
-    "memory_may_move": False,
-    "memory_guard_size": 0,
-    "memory_init_cow": False,
-    "wasm_bulk_memory": True,
-    "wasm_multi_value": True,
-    "wasm_reference_types": True,
-    "wasm_component_model": False,
-    "wasm_custom_page_sizes": False,
-    "wasm_exceptions": False,
-    "wasm_function_references": False,
-    "wasm_gc": False,
-    "wasm_memory64": False,
-    "wasm_multi_memory": False,
-    "wasm_relaxed_simd": False,
-    "wasm_simd": False,
-    "wasm_stack_switching": False,
-    "wasm_tail_call": False,
-    "wasm_threads": False,
-    "wasm_wide_arithmetic": False,
-}
 _LIMITS: Final = {"memory_size": MEMORY_BYTES, "table_elements": 65_536, "instances": 1, "tables": 4, "memories": 1}
 
 # WASI's own error numbers
