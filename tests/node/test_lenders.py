@@ -16,6 +16,7 @@ from capsule.ids import AssetId, Digest, GrantId
 from capsule.policy.offer import offer
 from contracts.structs import UseStatus
 from node.access import Narrowing
+from node.answers import history_of
 from node.catalogue import CustodyPlan, Plaintext
 from node.closing import CloseReason
 from scripts.algorithm import algorithm_of, sql_algorithm
@@ -181,8 +182,13 @@ def test_a_bank_scores_both_lenders_as_on_plain_data_and_nobody_finds_fault(
 def test_the_banks_aggregates_over_both_lenders_equal_duckdb_on_the_plain_files(
     parties: Space, households: Lender, cards: Lender, tmp_path: Path
 ) -> None:
+    store, buyer = parties["compute"].node.context.store, parties["buyer"].account
+    before = [history_of(store, buyer, lender.asset).groups for lender in (households, cards)]
     order, _ = ordered(parties, (households, cards), AGGREGATES, SQL.encode(), {})
     assert step(parties, order).note == ""
+    # two outcomes of each lender; each has its own in its history
+    after = [history_of(store, buyer, lender.asset).groups for lender in (households, cards)]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 2]
     plain = duckdb.connect(":memory:")
     plain.execute(f"CREATE VIEW readings_1 AS SELECT * FROM read_csv('{credit.GERMAN}')")  # noqa: S608
     plain.execute(f"CREATE VIEW readings_2 AS SELECT * FROM read_csv('{credit.TAIWAN}')")  # noqa: S608
