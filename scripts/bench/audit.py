@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import sys
 import tempfile
@@ -45,12 +44,12 @@ from contracts.ledger import Ledger
 from contracts.rpc import RpcChain
 from scripts.bench.local_node import ANVIL, anvil
 from scripts.bench.many_events import BLOCK_GAS, CALLS, ManyEvents
+from scripts.bench.page import MACHINE, say, write_part
 
 __all__ = ["main"]
 
 _BIG_BLOCKS: Final = ("--gas-limit", str(BLOCK_GAS))
 """of thousands of calls"""
-_PAGE: Final = Path(__file__).parents[2] / "docs/benchmarks.md"
 _SPAN: Final = 5
 _WEB3_EVENTS: Final = 6_000
 _PER_BLOCK: Final = 20
@@ -72,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not ANVIL.is_file():
         parser.error("anvil is not installed: run 'make dev'")
     line = _tip(options.seconds) if options.tip else _history(options.events)
-    _say(json.dumps(line))
+    say(json.dumps(line))
     if options.write:
         _write(line, "audit-tip" if options.tip else "audit")
     return 0
@@ -87,7 +86,7 @@ def _history(events: int) -> dict[str, object]:
         many = ManyEvents(url)
         begin = time.perf_counter()
         made = many.fill(events, transactions_per_block=_PER_BLOCK)
-        _say(f"{made} events made in {time.perf_counter() - begin:.0f} s")
+        say(f"{made} events made in {time.perf_counter() - begin:.0f} s")
         last = RpcChain(url).head().number
         first = last - made // (_PER_BLOCK * CALLS) + 1
         place = (url, many.directory)
@@ -302,7 +301,7 @@ def _together(jobs: Sequence[tuple[Any, ...]]) -> list[dict[str, float]]:
         running = [pool.submit(work, *arguments) for work, *arguments in jobs]
         done = [one.result() for one in running]
     for (work, *_), one in zip(jobs, done, strict=True):
-        _say(f"{work.__name__.strip('_')}: " + ", ".join(f"{name} {value:.6g}" for name, value in one.items()))
+        say(f"{work.__name__.strip('_')}: " + ", ".join(f"{name} {value:.6g}" for name, value in one.items()))
     return done
 
 
@@ -315,27 +314,15 @@ def _peak_mb() -> float:
 
 
 def _write(line: dict[str, object], name: str) -> None:
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, rest = _PAGE.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
-    command = "python -m scripts.bench.audit " + " ".join(sys.argv[1:])
-    rows = [f"| {key} | {json.dumps(value)} |" for key, value in line.items()]
-    table = "\n".join(
-        [
-            f"Written by `{command.strip()}`, which says what is measured. {platform.system()} on "
-            f"{platform.machine()}, CPython {platform.python_version()}; `load` is of the machine, others included.",
-            "",
-            "| | |",
-            "| --- | ---: |",
-            *rows,
-        ]
-    )
-    _PAGE.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    told = [
+        f"Written by `python -m scripts.bench.audit {' '.join(sys.argv[1:])}`, which says what is measured.",
+        f"{MACHINE}; `load` is of the machine, others included.",
+        "",
+        "| | |",
+        "| --- | ---: |",
+        *(f"| {key} | {json.dumps(value)} |" for key, value in line.items()),
+    ]
+    write_part(name, told)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import resource
 import secrets
 import shutil
@@ -40,12 +39,10 @@ from capsule.opening import CapsuleReader, verify
 from capsule.sealing import SealPlan, seal
 from capsule.signature import Ed25519Signer
 from node.home import create_whole, write_whole
+from scripts.bench.page import MACHINE, write_part
 
 __all__ = ["main"]
 
-_PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-_BEGIN: Final = "<!-- capsule:begin -->"
-_END: Final = "<!-- capsule:end -->"
 _CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _MIB: Final = 1 << 20
 _ONE_SHOT_MOST: Final = 1 << 30
@@ -116,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
             task = _Task(Path(folder), chosen.name, given.workers, secrets.token_bytes(KEY_SIZE))
             results.append(_measure(task, given.mib * _MIB, given.rounds))
     if given.write:
-        _PAGE.write_text(_placed(_PAGE.read_text("utf-8"), results), "utf-8")
+        _write(results)
     sys.stdout.write(json.dumps(results[-1]) + "\n")
     return 0
 
@@ -337,11 +334,10 @@ def _file_system(folder: Path) -> str:
     return max(holding, key=lambda mount: len(mount[1]))[2] if holding else "unknown"
 
 
-def _placed(page: str, results: Sequence[Mapping[str, object]]) -> str:
-    machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
+def _write(results: Sequence[Mapping[str, object]]) -> None:
     lines = [
         "Written by `python -m scripts.bench.capsule --write`, which says what is measured; each step in a process of",
-        f"its own, best of the rounds. {machine}, CPython {platform.python_version()}.",
+        f"its own, best of the rounds. {MACHINE}.",
         "",
         "| | " + " | ".join(str(result["file_system"]) for result in results) + " |",
         "| --- |" + " ---: |" * len(results),
@@ -349,12 +345,7 @@ def _placed(page: str, results: Sequence[Mapping[str, object]]) -> str:
     names = {name: None for result in results for name in result if name not in {"file_system", "thread_mb_s"}}
     for name in names:
         lines.append(f"| {name} | " + " | ".join(str(result.get(name, "")) for result in results) + " |")
-    lines += ["", *_limits(results[-1])]
-    block = "\n".join([_BEGIN, *lines, _END])
-    if _BEGIN not in page:
-        return f"{page.rstrip()}\n\n## Capsules\n\n{block}\n"
-    before, rest = page.split(_BEGIN, maxsplit=1)
-    return before + block + rest.split(_END, maxsplit=1)[1]
+    write_part("capsule", [*lines, "", *_limits(results[-1])])
 
 
 def _limits(result: Mapping[str, object]) -> list[str]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -56,6 +55,7 @@ from node.runtime.sql import Statement, table_names
 from node.store import RunRow
 from scripts.algorithm import sql_algorithm
 from scripts.bench.local_node import ANVIL, anvil
+from scripts.bench.page import MACHINE, say, write_part
 from scripts.composition import now
 from scripts.demo.world import World
 
@@ -63,9 +63,6 @@ __all__ = ["main"]
 
 # anvil's first account: a published key, worthless anywhere else.
 _FAUCET: Final = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-_PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-_BEGIN: Final = "<!-- compute:begin -->"
-_END: Final = "<!-- compute:end -->"
 _PURPOSE: Final = "benchmark"
 _CUSTODIANS: Final = tuple(f"custodian-{number}" for number in range(1, 6))
 _THRESHOLD: Final = 3
@@ -134,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = [int(size) for size in options.sizes.split(",")]
     with tempfile.TemporaryDirectory() as folder, anvil() as url:
         line = _measure(Path(folder), url, sizes)
-    _say(json.dumps(line))
+    say(json.dumps(line))
     if options.write:
         _write(line)
     return 0
@@ -160,7 +157,7 @@ def _measure(folder: Path, url: str, sizes: Sequence[int]) -> dict[str, object]:
             first, rest = uses[0], uses[1:] or uses
             inside = _inside(compute.gathered, compute.limits, table)
             by_size[str(size)] = _told(first, rest, inside, start)
-            _say(json.dumps({size: by_size[str(size)]}))
+            say(json.dumps({size: by_size[str(size)]}))
     return {
         "overhead_s": {size: told["overhead_s"] for size, told in by_size.items()},
         "release_p95_ms": round(1000 * quantiles(releases, n=20)[-1]),
@@ -332,16 +329,11 @@ def _granted(world: World, asset: AssetId, algorithm: Algorithm) -> GrantId:
 
 
 def _write(line: dict[str, object]) -> None:
-    page = _PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(_BEGIN)
-    _, after = rest.split(_END)
-    command = "python -m scripts.bench.compute " + " ".join(sys.argv[1:])
     by_rows: dict[str, dict[str, float]] = line["by_rows"]  # type: ignore[assignment]
     sizes = list(by_rows)
-    table = [
-        f"Written by `{command.strip()}`, which says what is measured. {platform.system()} on {platform.machine()}, "
-        f"{line['cores']} cores, load {line['load']}, CPython {platform.python_version()}, "
-        f"DuckDB {duckdb.__version__}.",
+    told = [
+        f"Written by `python -m scripts.bench.compute {' '.join(sys.argv[1:])}`, which says what is measured.",
+        f"{MACHINE}, DuckDB {duckdb.__version__}; load {line['load']}.",
         "",
         f"Key release with {_THRESHOLD} of {len(_CUSTODIANS)} custodians and the provider, {line['uses']} uses: median "
         f"{line['release_median_ms']} ms, 95th of a hundred {line['release_p95_ms']} ms.",
@@ -350,12 +342,7 @@ def _write(line: dict[str, object]) -> None:
         "| --- |" + " ---: |" * len(sizes),
         *(f"| {name} | {' | '.join(str(by_rows[size][name]) for size in sizes)} |" for name in by_rows[sizes[0]]),
     ]
-    _PAGE.write_text(f"{before}{_BEGIN}\n" + "\n".join(table) + f"\n{_END}{after}", encoding="utf-8")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    write_part("compute", told)
 
 
 if __name__ == "__main__":

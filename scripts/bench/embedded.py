@@ -21,6 +21,7 @@ from contracts.embedded import EmbeddedChain
 from contracts.heads import rehash
 from contracts.ledger import Ledger
 from contracts.roles import Role
+from scripts.bench.page import say
 
 __all__ = ["main"]
 
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         home = Path(folder)
         with EmbeddedChain.open(home, clock=time.time) as chain:
             _write(chain, count)
-        _say(f"{(home / 'chain.db').stat().st_size // 1024} KiB on disk")
+        say(f"{(home / 'chain.db').stat().st_size // 1024} KiB on disk")
         subprocess.run([sys.executable, "-c", _REOPEN, folder], check=True)
     return 0
 
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _write(chain: EmbeddedChain, count: int) -> None:
     start = time.perf_counter()
     operator = Ledger.connect(chain, deploy(chain, chain.faucet, confirmations=0, finalized_tag=False), chain.faucet)
-    _say(f"{time.perf_counter() - start:.2f} s to deploy and connect")
+    say(f"{time.perf_counter() - start:.2f} s to deploy and connect")
     provider = Account.generate(secrets.token_bytes)
     operator.participants.admit(
         provider.address, Uscc.make("91350100M000100Y4"), Digest(secrets.token_bytes(32)), Role.PROVIDER
@@ -63,21 +64,16 @@ def _write(chain: EmbeddedChain, count: int) -> None:
     for _ in range(count):
         assets.register(Digest(secrets.token_bytes(32)))
     seconds = time.perf_counter() - start
-    _say(f"{count / seconds:.0f} transactions/s, each estimated, signed, made durable and decoded ({count} of them)")
+    say(f"{count / seconds:.0f} transactions/s, each estimated, signed, made durable and decoded ({count} of them)")
     start = time.perf_counter()
     logs = operator.raw_logs(0, chain.head().number)
-    _say(f"{len(logs) / (time.perf_counter() - start):.0f} logs/s read over {chain.head().number} blocks")
+    say(f"{len(logs) / (time.perf_counter() - start):.0f} logs/s read over {chain.head().number} blocks")
     start = time.perf_counter()
     events = operator.decode(logs)
     decoded = time.perf_counter()
     rehash(events)
-    _say(f"{len(logs) / (decoded - start):.0f} events/s decoded")
-    _say(f"{len(logs) / (time.perf_counter() - decoded):.0f} events/s re-hashed")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    say(f"{len(logs) / (decoded - start):.0f} events/s decoded")
+    say(f"{len(logs) / (time.perf_counter() - decoded):.0f} events/s re-hashed")
 
 
 if __name__ == "__main__":

@@ -38,12 +38,10 @@ from contracts.ledger import Ledger
 from contracts.roles import Role
 from contracts.structs import Batch, Pin
 from contracts.transaction import Transaction
+from scripts.bench.page import write_part
 
 __all__ = ["main"]
 
-_PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-_BEGIN: Final = "<!-- gas:begin -->"
-_END: Final = "<!-- gas:end -->"
 _CODES: Final = ("0", "1", "2", "3", "4", "5", "6")
 _SHARE_BYTES: Final = 400
 _FLEET: Final = 1024
@@ -75,22 +73,19 @@ def main(arguments: list[str] | None = None) -> int:
         _trip(_Members(chain), bill)
     sys.stdout.write(bill.table() + "\n")
     if not only_print:
-        text = _PAGE.read_text("utf-8") if _PAGE.is_file() else "# Benchmarks\n"
-        _PAGE.write_text(_placed(text, bill.table()), "utf-8")
+        _write(bill.table())
     return 0
 
 
-def _placed(page: str, table: str) -> str:
-    told = (
-        "Written by `python -m scripts.bench.gas`: three custodians, two of three and the provider release; terms\n"
+def _write(table: str) -> None:
+    told = [
+        "Written by `python -m scripts.bench.gas`: three custodians, two of three and the provider release; terms",
         "that name a purpose, an algorithm and the custodians; sealed shares of "
-        f"{_SHARE_BYTES} bytes; a fleet of {_FLEET} devices."
-    )
-    block = f"{_BEGIN}\n{told}\n\n{table}\n{_END}"
-    if _BEGIN not in page:
-        return f"{page.rstrip()}\n\n## Gas\n\n{block}\n"
-    before, rest = page.split(_BEGIN, maxsplit=1)
-    return before + block + rest.split(_END, maxsplit=1)[1]
+        f"{_SHARE_BYTES} bytes; a fleet of {_FLEET} devices.",
+        "",
+        table,
+    ]
+    write_part("gas", told)
 
 
 def _deploy(chain: EmbeddedChain, bill: _Bill) -> None:

@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import pickle
-import platform
 import random
 import secrets
 import sys
@@ -55,15 +54,12 @@ from gateway.gateway import Gateway
 from gateway.server import collect_seldom
 from gateway.settings import GatewaySettings
 from scripts.bench.local_node import ANVIL, anvil, blocks_by_the_second
+from scripts.bench.page import MACHINE, say, write_part
 
 __all__ = ["main"]
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
 # anvil's first account: a published key, worthless anywhere else.
 _FAUCET: Final = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-_PAGE: Final = _ROOT / "docs" / "benchmarks.md"
-_BEGIN: Final = "<!-- gateway:begin -->"
-_END: Final = "<!-- gateway:end -->"
 _CORES: Final = sorted(os.sched_getaffinity(0))
 _ROWS: Final = 60
 _YARDSTICK: Final = 7_000_000 / 60
@@ -117,9 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, anvil() as url:
         lines = _measure(Path(folder), url, options.devices, options.frames, options.minutes)
     for line in lines:
-        _say(json.dumps(line))
+        say(json.dumps(line))
     if options.write:
-        _write(lines, options.devices)
+        _write(lines)
     return 0
 
 
@@ -129,7 +125,7 @@ def _measure(folder: Path, url: str, devices: int, frames: int, minutes: int) ->
     start = time.perf_counter()
     with blocks_by_the_second(url):
         _enrol(operator, seeds)
-    _say(f"{devices} devices in one fleet, each proven on chain, in {time.perf_counter() - start:.0f} s")
+    say(f"{devices} devices in one fleet, each proven on chain, in {time.perf_counter() - start:.0f} s")
     sites = []
     for index, core in enumerate(_CORES):
         home = folder / f"gateway-{index}"
@@ -143,7 +139,7 @@ def _measure(folder: Path, url: str, devices: int, frames: int, minutes: int) ->
     with _processes(len(sites)) as pool:
         shares = [seeds[index :: len(sites)] for index in range(len(sites))]
         sizes = list(pool.map(_make_frames, sites, shares, [frames] * len(sites)))
-    _say(f"{sum(sizes)} frames signed in {time.perf_counter() - start:.0f} s")
+    say(f"{sum(sizes)} frames signed in {time.perf_counter() - start:.0f} s")
 
     raw = _together(_verify_alone, sites)
     decoded = _together(_verify_and_decode, sites)
@@ -375,7 +371,7 @@ def _together(work: Callable[..., _Taken], sites: Sequence[_Site], **options: ob
         running = [pool.submit(_on_core, work, site, options) for site in sites]
         taken = [one.result() for one in running]
     what = f"{work.__name__.strip('_')} on {len(sites)}"
-    _say(f"{what}: {_rate(taken):.0f} frames/s, {max(one.peak_mb for one in taken):.0f} MB")
+    say(f"{what}: {_rate(taken):.0f} frames/s, {max(one.peak_mb for one in taken):.0f} MB")
     return taken
 
 
@@ -409,28 +405,16 @@ def _resident_mb() -> float:
     return _status_mb("VmRSS")
 
 
-def _write(lines: Sequence[dict[str, object]], devices: int) -> None:
-    page = _PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(_BEGIN)
-    _, after = rest.split(_END)
-    command = "python -m scripts.bench.gateway " + " ".join(argument for argument in sys.argv[1:])
-    rows = [f"| {name} | {value} |" for line in lines for name, value in line.items()]
-    table = "\n".join(
-        [
-            f"Written by `{command.strip()}`, which says what is measured. {platform.system()} on "
-            f"{platform.machine()}, {len(_CORES)} cores, CPython {platform.python_version()}.",
-            "",
-            "| | |",
-            "| --- | ---: |",
-            *rows,
-        ]
-    )
-    _PAGE.write_text(f"{before}{_BEGIN}\n{table}\n{_END}{after}", encoding="utf-8")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def _write(lines: Sequence[dict[str, object]]) -> None:
+    told = [
+        f"Written by `python -m scripts.bench.gateway {' '.join(sys.argv[1:])}`, which says what is measured.",
+        f"{MACHINE}.",
+        "",
+        "| | |",
+        "| --- | ---: |",
+        *(f"| {name} | {value} |" for line in lines for name, value in line.items()),
+    ]
+    write_part("gateway", told)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import secrets
 import sys
 import tempfile
@@ -44,15 +43,13 @@ from audit.service import settle
 from audit.verify import verify
 from capsule.ids import AssetId, DeviceId, Digest, GrantId, OpeningId, RequestId, UseId
 from contracts import events as ev
+from scripts.bench.page import MACHINE, write_part
 from scripts.inprocess import InProcess
 from tests.sim.dataspace import DataSpace
 from tests.sim.histories import History, history_of, numbered, rows_of
 
 __all__ = ["main"]
 
-_PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-_BEGIN: Final = "<!-- pages:begin -->"
-_END: Final = "<!-- pages:end -->"
 _COPIED: Final = (AssetId, DeviceId, GrantId, OpeningId, RequestId, UseId)
 # What an asset is offered with: a copy on the one asset leaves it out.
 _OFFERING: Final = (ev.AssetRegistered, ev.CapsulePublished, ev.CustodyDealt, ev.CustodyAccepted)
@@ -73,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         result = _measure(Path(folder), options.events, options.rounds)
     if options.write:
-        _PAGE.write_text(_placed(_PAGE.read_text("utf-8"), result, options.events), "utf-8")
+        _write(result, options.events)
     sys.stdout.write(json.dumps(result) + "\n")
     return 0
 
@@ -277,13 +274,10 @@ def _other(value: Digest, number: int) -> Digest:
     return Digest(((int.from_bytes(value, "big") * shift) % 2**256).to_bytes(32, "big"))
 
 
-def _placed(page: str, result: Mapping[str, Any], events: int) -> str:
-    machine = (
-        f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, CPython {platform.python_version()}"
-    )
-    lines = [
+def _write(result: Mapping[str, Any], events: int) -> None:
+    told = [
         f"Written by `python -m scripts.bench.pages --events {events} --write`, which says what is measured.",
-        f"{machine}; load {result['load']}. {result['events']:,} events in SQLite, {result['findings']:,} findings.",
+        f"{MACHINE}; load {result['load']}. {result['events']:,} events in SQLite, {result['findings']:,} findings.",
         f"Rules took {result['verify_s']} s, the register {result['register_s']} s, once at the start.",
         "Milliseconds of the server, English and Chinese together;",
         "`while_looking` is the median while another thread of the process applies all rules to everything anew.",
@@ -292,11 +286,7 @@ def _placed(page: str, result: Mapping[str, Any], events: int) -> str:
         "| --- |" + " ---: |" * len(_FIGURES),
         *(f"| {name} | {' | '.join(str(row[one]) for one in _FIGURES)} |" for name, row in result["pages"].items()),
     ]
-    block = "\n".join([_BEGIN, *lines, _END])
-    if _BEGIN not in page:
-        return f"{page.rstrip()}\n\n## The regulator's pages\n\n{block}\n"
-    before, rest = page.split(_BEGIN, maxsplit=1)
-    return before + block + rest.split(_END, maxsplit=1)[1]
+    write_part("pages", told)
 
 
 if __name__ == "__main__":
