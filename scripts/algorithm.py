@@ -6,9 +6,10 @@ from capsule.algorithm import Algorithm, Column, ColumnType, code_digest
 from capsule.errors import InputError
 from capsule.privacy import Privacy
 
-__all__ = ["algorithm_of", "sql_algorithm"]
+__all__ = ["MODULE", "algorithm_of", "sql_algorithm"]
 
-_MODULE = b"\0asm"
+MODULE = b"\0asm"
+"""How a WebAssembly module begins."""
 
 
 def algorithm_of(
@@ -25,7 +26,7 @@ def algorithm_of(
     Raises InputError for a column that is not `name:type`.
     """
     return Algorithm(
-        kind="wasm" if code.startswith(_MODULE) else "sql",
+        kind="wasm" if code.startswith(MODULE) else "sql",
         code_hash=code_digest(code),
         parameters=tuple(map(_column, parameters)),
         output=tuple(map(_column, output)),

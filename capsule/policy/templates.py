@@ -51,8 +51,8 @@ TEMPLATES: Final = MappingProxyType(
             rows=1_000,
         ),
         "benchmark": Template(
-            english="Benchmarking only, 7 days, 10 uses, aggregated output; granted without asking.",
-            chinese="仅限对标分析，7 天，10 次，仅输出聚合结果；自动授权。",
+            english="Benchmarking only, 7 days, 10 uses by each buyer, aggregated output; granted without asking.",
+            chinese="仅限对标分析，7 天，每个使用方共 10 次，仅输出聚合结果；自动授权。",
             purposes=("benchmark",),
             days=7,
             uses=10,
@@ -91,8 +91,8 @@ TEMPLATES: Final = MappingProxyType(
             rows=100,
         ),
         "supervision": Template(
-            english="Regulators only: supervision, 365 days, 1,000 uses, single rows allowed; granted without asking.",
-            chinese="面向监管方：仅限监督检查，365 天，1000 次，允许明细行；自动授权。",
+            english="Supervision by regulators, 365 days, 1,000 uses by each, single rows; granted without asking.",
+            chinese="面向监管方：仅限监督检查，365 天，每方共 1000 次，允许明细行；自动授权。",
             purposes=("supervision",),
             days=365,
             uses=1_000,
@@ -131,6 +131,8 @@ def offer_from(
         epsilon_per_use=template.epsilon_per_use,
         epsilon_per_buyer=template.epsilon_per_buyer,
         provider_share=True,
+        # who grants by itself would grant again and again
+        uses_per_buyer=template.uses if template.automatic else None,
         automatic_grant=template.automatic,
         prohibited=template.prohibited,
         obliged=template.obliged,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from pyroaring import BitMap
 
-from node.errors import GuardError
+from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.engine import Answer, Counted
 from node.runtime.members import Group, Partition
 
@@ -101,8 +101,14 @@ def _gap(rows: BitMap, partition: Partition, enough: int) -> int:
 
 
 def _parts(groups: Sequence[Group]) -> Mapping[tuple[str, int, int], list[int]]:
-    """The places of groups by the part that they are of."""
+    """The places of groups by the part that they are of; RuntimeRefusedError ("algorithm", "groups") where groups of
+    one part have rows in common, since all else rests on that they don't."""
     parts: dict[tuple[str, int, int], list[int]] = {}
     for place, group in enumerate(groups):
         parts.setdefault((group.table, *group.part), []).append(place)
+    for places in parts.values():
+        rows = [groups[place].rows for place in places]
+        # a grouping set that was asked for twice, which GROUPING() does not tell apart
+        if len(BitMap.union(*rows)) != sum(map(len, rows)):
+            raise RuntimeRefusedError("algorithm", "groups")
     return parts

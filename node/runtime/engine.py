@@ -125,7 +125,9 @@ class Engine:
         """
         tree = self._tree(statement.text)
         check_tree(tree, self._tables)
-        return replace(statement, text=self._text(rewritten(tree, algorithm, self._tables, self._tree), "privacy"))
+        with _not_too_deep():
+            exact = rewritten(tree, algorithm, self._tables, self._tree)
+        return replace(statement, text=self._text(exact, "privacy"))
 
     def run(
         self, statement: Statement, algorithm: Algorithm, parameters: Parameters, *, most_rows: int, most_bytes: int
@@ -187,11 +189,12 @@ class Engine:
     def _text(self, tree: Tree, reason: str) -> str:
         """The text of a tree, which reads back as that tree; RuntimeRefusedError ("algorithm", `reason`) otherwise."""
         document = {"error": False, "statements": [{"node": tree, "named_param_map": []}]}
-        with _translated():
+        with _translated(), _not_too_deep():
             found = self._connection.execute("SELECT json_deserialize_sql($1::JSON)", [json.dumps(document)]).fetchone()
         text = str(found[0]) if found else ""
-        if not is_same(self._tree(text), tree):
-            raise RuntimeRefusedError("algorithm", reason)
+        with _not_too_deep():
+            if not is_same(self._tree(text), tree):
+                raise RuntimeRefusedError("algorithm", reason)
         return text
 
     def _tree(self, text: str) -> Tree:
@@ -206,6 +209,15 @@ class Engine:
             raise RuntimeRefusedError("algorithm", "statement")
         tree: Tree = statements[0]["node"]
         return tree
+
+
+@contextmanager
+def _not_too_deep() -> Iterator[None]:
+    """A statement that is nested deeper than this program follows is not one that may run."""
+    try:
+        yield
+    except RecursionError:
+        raise RuntimeRefusedError("algorithm", "statement") from None
 
 
 @contextmanager

@@ -183,7 +183,10 @@ def _grouping(branch: Tree) -> Tree:
     for key in branch["group_expressions"]:
         if key["class"] == "CONSTANT" and key["literal"]["kind"] == "INTEGER":
             # the place of a column
-            key = branch["select_list"][int(key["literal"]["text"]) - 1] | {"alias": ""}  # noqa: PLW2901
+            place, selected = int(key["literal"]["text"]), branch["select_list"]
+            if not 1 <= place <= len(selected):
+                raise RuntimeRefusedError("algorithm", "groups")
+            key = selected[place - 1] | {"alias": ""}  # noqa: PLW2901
         children.append(key)
     return {"class": "OPERATOR", "type": "GROUPING_FUNCTION", "alias": "", "children": children}
 

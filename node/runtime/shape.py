@@ -65,6 +65,7 @@ _NODES: Final = frozenset(
         "SUBQUERY",
     )
 )
+_AGE_OF_TWO: Final = 2
 # columns that the engine reads as calls when no table has them
 _VALUE_NAMES: Final = frozenset(["localtime", "localtimestamp", "session_user", "user"])
 
@@ -96,15 +97,17 @@ def check_groups(tree: Tree, tables: Collection[str], group_column: str) -> None
 
     The outermost SELECT aggregates rows that come from one table of `tables`, directly or through SELECTs that keep
     rows apart; nothing joins, unites or repeats rows, so none is counted twice; nothing hides a group (HAVING, LIMIT,
-    QUALIFY, DISTINCT); no expression reads a table of its own. Several such SELECTs may stand in one UNION ALL, each
-    over its own capsule, with the group column at the same place.
+    QUALIFY, DISTINCT); no expression reads a table of its own, or rows of other groups (window functions). Several
+    such SELECTs may stand in one UNION ALL, each over its own capsule, with the group column at the same place.
     """
     bases = {name.lower() for name in tables}
     views = views_of(tree)
     # where a name stands for two things, only the engine knows which one a place means
     if len(views) != len([*_entries(tree)]) or bases & set(views):
         raise RuntimeRefusedError("algorithm", "groups")
-    if any(node.get("class") == "SUBQUERY" for node in nodes(tree)):
+    ordering = [order["expression"] for node in nodes(tree) for order in node.get("orders", ())]
+    by_all = [one for one in ordering if one["class"] == "STAR" and one["expr"] is None]
+    if any(_reads_others(node) for node in nodes(tree) if not any(node is one for one in by_all)):
         raise RuntimeRefusedError("algorithm", "groups")
     places = {_group_place(branch, bases, views, group_column) for branch in branches(tree)}
     if len(places) != 1:
@@ -187,12 +190,22 @@ def _canonical(value: Any) -> Any:
     return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
+def _reads_others(node: Tree) -> bool:
+    """A subquery, a window function, or COLUMNS(...), which may mean columns that nobody named; so may ORDER BY ALL,
+    which is told apart by its place."""
+    chosen = node.get("class") == "STAR" and (node["columns"] or node["expr"] is not None)
+    return chosen or node.get("class") in ("SUBQUERY", "WINDOW")
+
+
 def _expression(node: Tree) -> None:
     if node["class"] not in _CLASSES or (node["class"] == "OPERATOR" and node["type"] not in _OPERATORS):
         raise RuntimeRefusedError("algorithm", "statement")
     if node["class"] in ("FUNCTION", "WINDOW") and (
         node["function_name"].lower() not in FUNCTIONS or node.get("schema") or node.get("catalog")
     ):
+        raise RuntimeRefusedError("algorithm", "function")
+    # of one moment alone it asks the clock
+    if node["class"] == "FUNCTION" and node["function_name"].lower() == "age" and len(node["arguments"]) < _AGE_OF_TWO:
         raise RuntimeRefusedError("algorithm", "function")
     if node["class"] == "TYPE" and node["type_name"].upper() not in TYPES:
         raise RuntimeRefusedError("algorithm", "function")

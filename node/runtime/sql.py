@@ -68,7 +68,14 @@ def check(text: str, tables: Collection[str]) -> Statement:
         raise RuntimeRefusedError("algorithm", "statement")
     try:
         parsed = sqlglot.parse(text, read=DIALECT)
-    except (SqlglotError, RecursionError):
+    except (
+        SqlglotError,
+        RecursionError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ):  # it trips over some text
         raise RuntimeRefusedError("algorithm", "statement") from None
     # a comment after the last semicolon counts as a statement of nothing
     statements = [one for one in parsed if one is not None and not isinstance(one, exp.Semicolon)]

@@ -19,7 +19,7 @@ from node.runtime.module import check_module
 from node.runtime.protocol import MAX_CAPSULES
 from node.runtime.sql import Statement, check, table_names
 from node.schemas import unhexed
-from scripts.algorithm import algorithm_of
+from scripts.algorithm import MODULE, algorithm_of
 from scripts.cli.console import HomeOption, JsonOption, PassphraseFileOption, node_client, show, told
 from scripts.cli.inputs import json_object
 
@@ -51,7 +51,9 @@ def algorithm(
 ) -> None:
     """Write an algorithm file and print the hash that policies name."""
     with told():
-        content = code.read_bytes()
+        content = _code(code)
+        if out.resolve() == code.resolve():
+            raise InputRefusedError("--out is the code's own file; choose another")
         promise = None if privacy is None else Privacy.from_json(decode(privacy.read_bytes()))
         manifest = algorithm_of(
             content, output, parameter or (), group_column or None, deterministic=deterministic, privacy=promise
@@ -59,11 +61,16 @@ def algorithm(
         tables = [name for number in range(1, MAX_CAPSULES + 1) for names in table_names(number) for name in names]
         if manifest.kind == "wasm":
             check_module(content)
-        elif promise is not None:
-            _check_private(manifest, check(manifest.code_text(content), tables), tables, code)
-        elif deterministic:
+        else:
+            statement = check(manifest.code_text(content), tables)
+            if statement.parameters != {column.name for column in manifest.parameters}:
+                raise InputRefusedError(f"{code} takes other parameters than --parameter names; name each of them once")
+            if promise is None:
+                _engine(tables).check(statement, manifest, 1)
+            else:
+                _check_private(manifest, statement, tables, code)
             try:
-                check_deterministic(check(manifest.code_text(content), tables), manifest)
+                check_deterministic(statement, manifest)
             except RuntimeRefusedError as error:
                 raise InputRefusedError(
                     f"{code} can't be called deterministic: give one row, or ORDER BY ALL; no LIMIT, no windows, only "
@@ -74,11 +81,28 @@ def algorithm(
         show({"algorithm": str(manifest.hash), "file": str(out)}, as_json)
 
 
+def _code(file: Path) -> bytes:
+    """A module's bytes, or text in UTF-8."""
+    try:
+        content = file.read_bytes()
+        if not content.startswith(MODULE):
+            content.decode()
+    except OSError as error:
+        raise InputRefusedError(f"{file} can't be read: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputRefusedError(f"{file} is neither SQL in UTF-8 nor a WebAssembly module") from error
+    return content
+
+
+def _engine(tables: Sequence[str], *, private: bool = False) -> Engine:
+    """An engine that reads statements over tables of whatever columns."""
+    return Engine(dict.fromkeys(tables, pa.table({"time": []})), memory_bytes=64 << 20, threads=1, private=private)
+
+
 def _check_private(manifest: Algorithm, statement: Statement, tables: Sequence[str], code: Path) -> None:
     """Whether noise can be drawn for a statement; whether its columns are there only a capsule tells."""
-    engine = Engine(dict.fromkeys(tables, pa.table({"time": []})), memory_bytes=64 << 20, threads=1, private=True)
     try:
-        engine.exact(statement, manifest)
+        _engine(tables, private=True).exact(statement, manifest)
     except RuntimeRefusedError as error:
         raise InputRefusedError(
             f"{code} can't be private: give one SELECT over one capsule's table, grouped by all keys, with the columns "

@@ -87,6 +87,7 @@ def test_budget_stops_the_thousandth_query(space: Space, tmp_path: Path) -> None
         deal=deal,
         capsule_root=deal.capsule_root,
         policy_hash=deal.policy_hash,
+        policy=None,
         one_time_keys={},
         releases={},
     )

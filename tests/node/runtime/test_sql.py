@@ -214,8 +214,7 @@ class TestGroups:
             "SELECT hour(time) AS h, count(*) AS n, sum(x) AS s FROM readings GROUP BY 1",
             "SELECT hour(time) AS h, count(*) AS n FROM readings WHERE x > 0 GROUP BY ALL ORDER BY n",
             "SELECT hour(time) AS h, count(*) AS n FROM readings GROUP BY ROLLUP (hour(time))",
-            "SELECT count(*) AS n, sum(d * x) FROM"
-            " (SELECT x, epoch(time - lag(time) OVER (ORDER BY time)) AS d FROM readings)",
+            "SELECT count(*) AS n, sum(d * x) FROM (SELECT x, hour(time) - 1 AS d FROM readings)",
             "WITH s AS (SELECT * FROM readings ORDER BY x), t AS (SELECT * FROM s) SELECT count(*) AS n FROM t",
             "SELECT 1 AS c, count(*) AS n FROM readings UNION ALL SELECT x, count(*) AS n FROM readings GROUP BY x",
         ],
@@ -259,6 +258,15 @@ class TestGroups:
             "SELECT x, count(*) AS n FROM readings GROUP BY x QUALIFY row_number() OVER () = 1",
             "SELECT count(*) AS n FROM (SELECT * FROM readings ORDER BY x LIMIT 3)",
             "SELECT count(*) AS n FROM (SELECT DISTINCT x FROM readings)",
+            # a value of other rows stands in a row
+            "SELECT x, lead(sum(x)) OVER (ORDER BY x) AS s, count(*) AS n FROM readings GROUP BY x",
+            "SELECT x, min(count(*)) OVER () AS s, count(*) AS n FROM readings GROUP BY x",
+            "SELECT count(*) AS n FROM readings GROUP BY x ORDER BY sum(count(*)) OVER ()",
+            "SELECT count(*) AS n, sum(d * x) FROM"
+            " (SELECT x, epoch(time - lag(time) OVER (ORDER BY time)) AS d FROM readings)",
+            "SELECT v, count(*) AS n FROM (SELECT max(x) FILTER (WHERE x = 3) OVER () AS v FROM readings) GROUP BY v",
+            # columns that nobody named
+            "SELECT count(*) AS n FROM readings WHERE COLUMNS('row.*') < 20",
             # another look at the table
             "SELECT (SELECT max(x) FROM readings) AS m, count(*) AS n FROM readings",
             "SELECT count(*) AS n FROM readings WHERE x = (SELECT max(x) FROM readings)",
