@@ -214,7 +214,8 @@ def test_bundle_of_a_grant_shows_offline_who_did_not_sign(
     unsigned = canonical.encode(replace(signed, provider=b"").to_json())
     about = subject("grant", str(granted.grant))
     for content, rules in ((honest.documents[name], []), (unsigned, ["agreement-unsigned"])):
-        data = bundle(index, about, MemoryDocuments({**honest.documents, name: content}), checkpoint=checkpoint)
+        documents = MemoryDocuments({**honest.documents, name: content})
+        data = bundle(index, about, documents, checkpoint=checkpoint).content
         assert read_bundle(data).documents[name] == content
         verdict = check(data, trust)
         assert verdict.holds
