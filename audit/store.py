@@ -99,6 +99,16 @@ class Store:
             SQLModel.metadata.create_all(self._engine, tables=[_table(LogTable), _table(FactRow)])
         except SQLAlchemyError as exc:
             raise StoreError(f"the index {_named(where)} can't be opened: {exc}") from exc
+        self._file = (_new(where) if beside else where) if isinstance(where, Path) else None
+        self._opened = _identity(self._file)
+
+    def check_in_place(self) -> None:
+        """Raises StoreError where the file at the index's path is not the open one: what is written would be lost."""
+        if self._file is not None and _identity(self._file) != self._opened:
+            raise StoreError(
+                f"the index at {self._file} was deleted or replaced while it was in use; nothing more is written: stop "
+                "this command and start it again"
+            )
 
     def close(self) -> None:
         self._engine.dispose()
@@ -254,6 +264,15 @@ def _postgresql(url: str, beside: bool) -> Engine:
         connection.execute(text(f"DROP SCHEMA IF EXISTS {_BESIDE} CASCADE"))
         connection.execute(text(f"CREATE SCHEMA {_BESIDE}"))
     return engine.execution_options(schema_translate_map={None: _BESIDE})
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Which file stands at a path now; None where there is none."""
+    try:
+        found = None if file is None else file.stat()
+    except FileNotFoundError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _new(path: Path) -> Path:
