@@ -182,6 +182,7 @@ def verify(
     """Check every rule. Exit status 1 when there are findings."""
     with told(), Home(home), closing(_index(home, database)) as index, httpx.Client() as client:
         _check_counted(checkpoint, trust)
+        _check_folder(documents)
         report = verify_index(
             index,
             _documents(index.state(), documents, client, allow_private),
@@ -281,6 +282,7 @@ def bundle(
         index, client = stack.enter_context(closing(_index(home, database))), stack.enter_context(httpx.Client())
         if len(given) != 1:
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
+        _check_folder(documents)
         if file.exists() or not file.parent.is_dir():
             raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
         made = build_bundle(
@@ -356,6 +358,7 @@ def serve(
     """Follow the chain and serve the regulator's pages, and health, report and trails as JSON, until interrupted."""
     with told(), Home(home), ExitStack() as stack:
         _check_counted(checkpoint, trust)
+        _check_folder(documents)
         users = UsersFile(audit_users.users_path(home))
         if not users.read().by_name and (behind_proxy or not _is_own(host)):
             raise RequestError(
@@ -387,6 +390,12 @@ def _check_counted(checkpoint: Path | None, trust: Path | None) -> None:
             f"the checkpoint {checkpoint} counts only under keys that you trust; give them with --trust too "
             "('dataspace audit trust' drafts the file)"
         )
+
+
+def _check_folder(documents: Path | None) -> None:
+    """Raises RequestError for a folder of documents that is not there: whoever mistyped it would see others accused."""
+    if documents is not None and not documents.is_dir():
+        raise RequestError(f"there is no folder {documents} to read documents from; check --documents, or leave it out")
 
 
 def _is_own(host: str) -> bool:

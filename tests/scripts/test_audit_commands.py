@@ -173,6 +173,22 @@ def test_checkpoint_that_nothing_counts_is_refused_and_a_strangers_signature_tol
         assert "--trust" in refused.stderr
 
 
+@pytest.mark.parametrize("command", ["verify", "bundle", "serve"])
+def test_folder_of_documents_that_is_not_there_is_refused(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, command: str
+) -> None:
+    home, offer = offered
+    run("rebuild")
+    out = tmp_path / "evidence"
+    more = {"verify": (), "bundle": ("--asset", offer.pin.asset, "--out", out), "serve": ("--port", "0")}[command]
+    for folder in (tmp_path / "typo", home / "dataspace.toml"):
+        words = ["audit", command, "--documents", str(folder), *map(str, more)]
+        refused = CliRunner().invoke(build_app("audit"), words, env={"DATASPACE_HOME": str(home)})
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "--documents" in refused.stderr
+    assert not out.exists()
+
+
 def _long_search(url: str, language: str) -> tuple[int, str]:
     """A search for 20,000 characters: status and page. httpx makes no such address."""
     connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
