@@ -247,6 +247,7 @@ def trust_command(
 ) -> None:
     """Draft a trust file from the chain's keys and validators. Compare it outside the chain before you rely on it."""
     with told(), Home(home), closing(_index(home, database)) as index:
+        _check_new(file)
         trust = trust_from_ledger(index.state(), None if index.proof is None else index.proof.header)
         write_whole(file, trust.to_bytes(), mode=0o644)
         keys = {str(who): key.key.hex() for who, key in trust.keys.items()}
@@ -283,8 +284,7 @@ def bundle(
         if len(given) != 1:
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
         _check_folder(documents)
-        if file.exists() or not file.parent.is_dir():
-            raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
+        _check_new(file)
         made = build_bundle(
             index,
             subject(*given[0]),
@@ -390,6 +390,12 @@ def _check_counted(checkpoint: Path | None, trust: Path | None) -> None:
             f"the checkpoint {checkpoint} counts only under keys that you trust; give them with --trust too "
             "('dataspace audit trust' drafts the file)"
         )
+
+
+def _check_new(file: Path) -> None:
+    """Raises RequestError for a file that is there: it may be evidence, or keys that somebody compared."""
+    if file.exists() or not file.parent.is_dir():
+        raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
 
 
 def _check_folder(documents: Path | None) -> None:

@@ -189,6 +189,18 @@ def test_folder_of_documents_that_is_not_there_is_refused(
     assert not out.exists()
 
 
+def test_draft_of_a_trust_file_takes_no_files_place(run: Run, tmp_path: Path) -> None:
+    run("rebuild")
+    curated = tmp_path / "trust.json"
+    curated.write_bytes(b"compared with every owner")
+
+    assert "is there already" in run("trust", "--out", curated, status=2)["error"]
+    assert "its folder is not" in run("trust", "--out", tmp_path / "typo" / "trust.json", status=2)["error"]
+
+    assert curated.read_bytes() == b"compared with every owner"
+    assert list(tmp_path.iterdir()) == [curated]
+
+
 def _long_search(url: str, language: str) -> tuple[int, str]:
     """A search for 20,000 characters: status and page. httpx makes no such address."""
     connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
