@@ -19,7 +19,7 @@ from audit.checkpoints import checkpoint_of, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
 from audit.errors import RequestError
 from audit.findings import Finding
-from audit.follow import collect_seldom
+from audit.follow import check_last, collect_seldom
 from audit.follow import rebuild as rebuild_index
 from audit.index import Index
 from audit.pages.desk import Desk
@@ -121,7 +121,11 @@ def part(
     as_json: JsonOption = False,
 ) -> None:
     """Index one range of blocks, beside others that do other ranges; 'audit join' puts them together."""
-    with told(), Home(folder), _ledger(home, chain_url) as ledger, progress("blocks") as advance:
+    with told(), _ledger(home, chain_url) as ledger, ExitStack() as stack:
+        # before a folder is made
+        check_last(ledger, block)
+        stack.enter_context(Home(folder))
+        advance = stack.enter_context(progress("blocks"))
         collect_seldom()
         tip = build_part(
             ledger,

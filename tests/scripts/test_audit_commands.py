@@ -201,6 +201,40 @@ def test_draft_of_a_trust_file_takes_no_files_place(run: Run, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [curated]
 
 
+def test_index_past_the_block_asked_for_is_refused_and_stays(offered: tuple[Path, Offered], run: Run) -> None:
+    home, _ = offered
+    whole = run("rebuild")
+    early = whole["block"] - 5
+
+    refused = run("rebuild", "--block", early, status=2)["error"].replace("\n", " ")
+
+    assert f"at block {whole['block']} already; --afresh builds it up to {early}" in refused
+    assert run("rebuild", "--block", whole["block"]) == whole
+    assert run("rebuild", "--afresh", "--block", early)["block"] == early
+    assert run("rebuild") == whole
+    assert not (home / "audit.db.new").exists()
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_block_before_the_ledger_was_there_is_told_and_leaves_nothing(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, block: int
+) -> None:
+    home, _ = offered
+    run("rebuild")
+    before, left = (home / "audit.db").read_bytes(), sorted(home.iterdir())
+    for words in (
+        ("rebuild", "--block", block),
+        ("rebuild", "--afresh", "--block", block),
+        ("part", tmp_path / "part", "--from-block", 0, "--block", block),
+    ):
+        assert f"not there yet at block {block}" in run(*words, status=2)["error"].replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
+    assert (home / "audit.db").read_bytes() == before
+    (home / "audit.db").unlink()
+    run("rebuild", "--block", block, status=2)
+    assert sorted(home.iterdir()) == [path for path in left if path.name != "audit.db"]
+
+
 def _long_search(url: str, language: str) -> tuple[int, str]:
     """A search for 20,000 characters: status and page. httpx makes no such address."""
     connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
