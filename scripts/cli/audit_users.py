@@ -11,7 +11,7 @@ from audit.pages.users import Role as UserRole
 from audit.pages.users import User, Users, UsersFile
 from capsule.password import SALT_SIZE, PasswordMark
 from node.home import write_whole
-from scripts.cli.console import HomeOption, JsonOption, fail, show, told
+from scripts.cli.console import HomeOption, JsonOption, fail, show, told, typed
 from scripts.cli.exits import EXIT_INPUT
 from scripts.cli.printing import tabulate
 
@@ -82,7 +82,7 @@ def _write(home: Path, users: Users) -> None:
 
 def _password(file: Path | None) -> str:
     if file is None:
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        return typed("password", "give --password-file", confirm=True)
     try:
         return file.read_text(encoding="utf-8").splitlines()[0]
     except (OSError, IndexError, UnicodeDecodeError):

@@ -44,6 +44,7 @@ __all__ = [
     "show",
     "told",
     "transfer",
+    "typed",
 ]
 
 HomeOption = Annotated[
@@ -90,9 +91,17 @@ def passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -
             fail(f"no passphrase can be read from {file}; give a file whose first line is the passphrase", EXIT_INPUT)
     if (given := environment.get("DATASPACE_PASSPHRASE")) is not None:
         return given
+    return typed("passphrase", "give --passphrase-file or set DATASPACE_PASSPHRASE")
+
+
+def typed(what: str, otherwise: str, *, confirm: bool = False) -> str:
+    """A secret typed unseen at the terminal; the command ends, and says what to do `otherwise`, where none is typed."""
     if not sys.stdin.isatty():
-        fail("a passphrase is needed; give --passphrase-file or set DATASPACE_PASSPHRASE", EXIT_INPUT)
-    return str(typer.prompt("Passphrase", hide_input=True))
+        fail(f"a {what} is needed; {otherwise}", EXIT_INPUT)
+    try:
+        return str(typer.prompt(what.capitalize(), hide_input=True, confirmation_prompt=confirm))
+    except typer.Abort:
+        fail(f"no {what} was typed; type it, or {otherwise}", EXIT_INPUT)
 
 
 def show(content: Mapping[str, Any], as_json: bool, human: Callable[[], None] | None = None) -> None:

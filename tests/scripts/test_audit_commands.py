@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import secrets
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,60 @@ def test_block_before_the_ledger_was_there_is_told_and_leaves_nothing(
     (home / "audit.db").unlink()
     run("rebuild", "--block", block, status=2)
     assert sorted(home.iterdir()) == [path for path in left if path.name != "audit.db"]
+
+
+TYPED = {
+    "no terminal": (None, "is needed"),
+    "Ctrl-D": (b"\x04", "was typed"),
+    "Ctrl-C": (b"\x03", "was typed"),
+}
+
+
+@pytest.mark.parametrize("keys", TYPED)
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [(("user", "add", "bob"), "password"), (("checkpoint", "--out", "checkpoint.json"), "passphrase")],
+)
+def test_prompt_that_nobody_answers_ends_in_one_sentence(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, words: tuple[str, ...], what: str, keys: str
+) -> None:
+    run("rebuild")
+    home, (sent, told) = offered[0], TYPED[keys]
+    command = [sys.executable, "-m", "scripts.main", "audit", *words]
+    environment = {name: value for name, value in os.environ.items() if name != "DATASPACE_PASSPHRASE"}
+    environment |= {"DATASPACE_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TERM": "dumb"}
+    if sent is None:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        status, output = done.returncode, done.stdout + done.stderr
+    else:
+        status, output = _at_terminal(command, tmp_path, environment, sent)
+
+    lines = [line for line in output.decode().replace("\r", "").splitlines() if line.startswith("dataspace: ")]
+    assert (status, len(lines)) == (2, 1), output
+    assert f"{what} {told}" in lines[0]
+    assert b"Traceback" not in output
+    assert list(tmp_path.iterdir()) == []
+    assert not (home / "audit-users.json").exists()
+
+
+def _at_terminal(command: list[str], folder: Path, environment: dict[str, str], keys: bytes) -> tuple[int, bytes]:
+    """Types keys once the command prompts; its exit status, and all that the terminal showed."""
+    terminal, own = pty.openpty()
+    process = subprocess.Popen(command, cwd=folder, env=environment, preexec_fn=lambda: os.login_tty(own))  # noqa: PLW1509
+    os.close(own)
+    shown = b""
+    with suppress(OSError):  # the end of what a terminal shows
+        while part := os.read(terminal, 4096):
+            shown += part
+            if keys and shown.rstrip().endswith(b":"):
+                # typed before the prompt has set the terminal up, it would be lost
+                time.sleep(0.2)
+                os.write(terminal, keys)
+                keys = b""
+    os.close(terminal)
+    return process.wait(60), shown
 
 
 def _long_search(url: str, language: str) -> tuple[int, str]:
