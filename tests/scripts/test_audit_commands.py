@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import resource
 import secrets
 import signal
 import subprocess
@@ -288,6 +289,29 @@ def _at_terminal(command: list[str], folder: Path, environment: dict[str, str], 
                 keys = b""
     os.close(terminal)
     return process.wait(60), shown
+
+
+def test_full_disk_is_told_in_one_sentence_and_the_old_index_stays(offered: tuple[Path, Offered], run: Run) -> None:
+    home, _ = offered
+    whole = run("rebuild")
+    command = [sys.executable, "-m", "scripts.main", "audit", "rebuild", "--afresh"]
+    environment = {**os.environ, "DATASPACE_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, preexec_fn=_little_disk
+    )
+
+    told = [line for line in done.stderr.splitlines() if line]
+    assert (done.returncode, len(told)) == (2, 1), done.stderr
+    assert "the disk is full" in told[0]
+    assert "free space" in told[0]
+    assert run("rebuild") == whole
+
+
+def _little_disk() -> None:
+    """No file of this process may grow further."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
 
 def _long_search(url: str, language: str) -> tuple[int, str]:
