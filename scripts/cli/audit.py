@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,13 @@ WorkersOption = Annotated[int, typer.Option(min=1, max=16, help="Ranges of block
 # An answer stands in memory several times over while it is read; a larger one is asked for in parts.
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
 DOCUMENTS_HELP = "Folder with documents as KIND/HASH; what is missing there is asked of the endpoints on chain."
+
+
+def _finite(value: float) -> float:
+    """No number is neither below a least one nor above a greatest."""
+    if not isfinite(value):
+        raise typer.BadParameter("it must be a number")
+    return value
 
 
 @app.command()
@@ -343,9 +351,13 @@ def serve(
         str, typer.Option(help="Address to listen at; any but this machine's own needs users ('audit user add').")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8460,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of the rules.")] = 15.0,
+    seconds: Annotated[
+        float,
+        typer.Option(min=0.1, max=86_400, callback=_finite, help="Seconds between two looks of the rules."),
+    ] = 15.0,
     poll_seconds: Annotated[
-        float, typer.Option(min=0.05, max=60, help="Seconds between two questions for new final blocks.")
+        float,
+        typer.Option(min=0.05, max=60, callback=_finite, help="Seconds between two questions for new final blocks."),
     ] = POLL_SECONDS,
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint; read anew for each look.")] = None,

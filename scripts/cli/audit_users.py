@@ -71,12 +71,12 @@ def list_users(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> 
 
 
 def _users(home: Path) -> Users:
+    if not home.is_dir():
+        raise RequestError(f"there is no home at {home}; make one with 'dataspace org join' first")
     return UsersFile(users_path(home)).read()
 
 
 def _write(home: Path, users: Users) -> None:
-    if not home.is_dir():
-        raise RequestError(f"there is no home at {home}; make one with 'dataspace org join' first")
     write_whole(users_path(home), users.to_bytes(), mode=0o600)
 
 

@@ -21,6 +21,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -114,11 +115,16 @@ def show(content: Mapping[str, Any], as_json: bool, human: Callable[[], None] | 
         print_answer(content)
 
 
+def _bar(columns: Sequence[ProgressColumn]) -> Progress:
+    """Off a terminal there is none, and not the empty line that it would end with."""
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error for long work: call what it yields with done and total."""
     columns = (TextColumn(unit, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    with _bar(columns) as bar:
         task = bar.add_task(unit, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -133,7 +139,7 @@ def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
+    with _bar(columns) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 

@@ -237,6 +237,35 @@ def test_block_before_the_ledger_was_there_is_told_and_leaves_nothing(
     assert sorted(home.iterdir()) == [path for path in left if path.name != "audit.db"]
 
 
+@pytest.mark.parametrize("option", ["--seconds", "--poll-seconds"])
+@pytest.mark.parametrize("value", ["inf", "nan", "1e9", "-inf"])
+def test_seconds_that_are_no_time_are_refused(option: str, value: str) -> None:
+    result = CliRunner().invoke(build_app("audit"), ["audit", "serve", f"{option}={value}", "--port", "0"])
+
+    assert result.exit_code == 2
+    assert option in result.stderr
+
+
+def test_users_of_a_home_that_is_not_there_are_not_told(run: Run, tmp_path: Path) -> None:
+    typo = tmp_path / "typo"
+
+    for words in (("list",), ("remove", "li.na")):
+        assert "there is no home" in run("user", *words, "--home", typo, status=2)["error"]
+    assert not typo.exists()
+
+
+def test_long_work_says_nothing_off_a_terminal(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
+    block = run("rebuild")["block"]
+    for words in (
+        ("rebuild", "--afresh"),
+        ("part", tmp_path / "part", "--from-block", 0, "--block", block),
+        ("join", tmp_path / "part"),
+    ):
+        environment = {"DATASPACE_HOME": str(offered[0])}
+        result = CliRunner().invoke(build_app("audit"), ["audit", *map(str, words)], env=environment)
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
 TYPED = {
     "no terminal": (None, "is needed"),
     "Ctrl-D": (b"\x04", "was typed"),
