@@ -195,12 +195,16 @@ def verify(
     with told(), Home(home), closing(_index(home, database)) as index, httpx.Client() as client:
         _check_counted(checkpoint, trust)
         _check_folder(documents)
+        remote = _endpoints(index.state(), client, allow_private)
         report = verify_index(
             index,
-            _documents(index.state(), documents, client, allow_private),
+            _layered(documents, remote),
             checkpoint=read_checkpoint(checkpoint.read_bytes()) if checkpoint else None,
             trust=Trust.from_bytes(trust.read_bytes()) if trust else None,
         )
+        if documents is None:
+            # with a folder nobody need answer: what is in neither is missing indeed
+            remote.check_network()
 
         def told_people() -> None:
             print_findings(report.findings)
@@ -469,6 +473,13 @@ def _index(home: Path, database: str) -> Index:
 
 
 def _documents(state: State, folder: Path | None, client: httpx.Client, allow_private: bool) -> Documents:
+    return _layered(folder, _endpoints(state, client, allow_private))
+
+
+def _endpoints(state: State, client: httpx.Client, allow_private: bool) -> HttpDocuments:
     endpoints = {who.account: who.endpoint for who in state.participants.values()}
-    remote = HttpDocuments(endpoints, FetchLimits(allow_private=allow_private), client)
+    return HttpDocuments(endpoints, FetchLimits(allow_private=allow_private), client)
+
+
+def _layered(folder: Path | None, remote: HttpDocuments) -> Documents:
     return LayeredDocuments((DirectoryDocuments(folder), remote)) if folder else remote

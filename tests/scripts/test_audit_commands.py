@@ -266,6 +266,15 @@ def test_long_work_says_nothing_off_a_terminal(offered: tuple[Path, Offered], ru
         assert (result.exit_code, result.stderr) == (0, "")
 
 
+def test_auditor_without_network_accuses_nobody(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
+    run("rebuild")
+    empty = tmp_path / "documents"
+    empty.mkdir()
+
+    assert "check this machine's network" in run("verify", status=4)["error"].replace("\n", " ")
+    assert run("verify", "--documents", empty, status=1)["findings"]
+
+
 TYPED = {
     "no terminal": (None, "is needed"),
     "Ctrl-D": (b"\x04", "was typed"),
