@@ -101,10 +101,11 @@ class Auditor:
     def follow(self) -> None:
         """Brings the index up to the final block: the first time all of history, later what became final since.
 
-        Raises as `Follower.catch_up` and `Follower.step`.
+        Raises as `Follower.catch_up` and `Follower.step`, and StoreError when the index's file is not there any more.
         """
         with self._following:
             self._go_on()
+            self._index.check_in_place()
             if not self._caught_up:
                 for _ in self._follower.catch_up():
                     continue

@@ -6,9 +6,9 @@ and of the subject's events and the signed checkpoint over the heads, where ther
 over all of it. What makes it evidence is T, the validators and keys that whoever checks it trusts from elsewhere;
 nothing about trust is taken from the file.
 
-Invariant: nothing in the file goes unchecked. Logs are fixed by heads that are proven or signed, their places by
-receipts under sealed headers or by the checkpoint's places, documents by the digests on chain; without T by the file's
-own digest only, and the verdict says `unanchored`.
+Invariant: nothing in the file goes unchecked. Which contracts it must hold follows from its subject's kind. Logs are
+fixed by heads that are proven or signed, their places by receipts under sealed headers or by the checkpoint's places,
+documents by the digests on chain; without T by the file's own digest only, and the verdict says `unanchored`.
 """
 
 from __future__ import annotations
@@ -107,10 +107,8 @@ def bundle(
     Raises RequestError for a subject that the index does not know, and for a checkpoint past the tip or at a block that
     can't be cut at; ChainRefusedError where the chain's node gives no proofs.
     """
-    if about.kind not in _INVOLVED:
-        raise RequestError(f"a bundle is of one of {', '.join(_INVOLVED)}, not of a {about.kind}")
+    included = _included(about)
     tip = _end(index, checkpoint)
-    included = (*_ALWAYS, *_INVOLVED[about.kind])
     identity = Identity(
         index.identity.domain,
         None,  # no event and no checkpoint fixes it
@@ -139,6 +137,13 @@ def bundle(
     if len(data) > MAX_BYTES:
         raise RequestError(f"the bundle would have {len(data)} bytes, where a check takes at most {MAX_BYTES}")
     return Bundle(data, missing_of(papers, state.participants))
+
+
+def _included(about: Subject) -> tuple[str, ...]:
+    """The contracts that a bundle of a subject has the events of: these, and no others. Raises RequestError."""
+    if about.kind not in _INVOLVED:
+        raise RequestError(f"a bundle is of one of {', '.join(_INVOLVED)}, not of a {about.kind}")
+    return (*_ALWAYS, *_INVOLVED[about.kind])
 
 
 def _content(contents: Contents) -> dict[str, Json]:
@@ -220,13 +225,15 @@ def read_bundle(data: bytes) -> Contents:
         computed = _digest({name: value for name, value in document.items() if name != "digest"})
         if computed != stated:
             raise BundleError(f"the bundle was changed: it hashes to {computed}, not to its digest {stated}")
-        about = fields.object("subject")
+        named = fields.object("subject")
+        about = subject(named.text("kind"), named.text("id"))
         identity = identity_from_json(fields.value("ledger"))
+        _check_contracts(about, identity)
         if identity.genesis_hash is not None:
             raise BundleError("the bundle names a block 0, which nothing in it can show")
         checkpoint, proof = fields.value("checkpoint"), fields.value("proof")
         contents = Contents(
-            subject=subject(about.text("kind"), about.text("id")),
+            subject=about,
             identity=identity,
             tip=tip_from_json(fields.value("tip")),
             entries=_entries(fields.object("logs"), identity),
@@ -248,6 +255,17 @@ def _check_size(data: bytes) -> None:
         raise BundleError(f"the bundle has more than {MAX_BYTES} bytes; a check takes no larger one")
     if data.count(b",") > _MEMBERS + len(data) // _BYTES_A_MEMBER:
         raise BundleError("the bundle is none: it is made of more, and smaller, members than evidence has")
+
+
+def _check_contracts(about: Subject, identity: Identity) -> None:
+    """A contract that is cut out whole leaves no gap in any other: only what must be there shows that it is not."""
+    wanted, there = set(_included(about)), set(identity.contracts)
+    if missing := sorted(wanted - there):
+        raise BundleError(
+            f"the bundle was cut: evidence about one {about.kind} needs the events of {', '.join(missing)} too"
+        )
+    if strange := sorted(there - wanted):
+        raise BundleError(f"evidence about one {about.kind} holds no events of {', '.join(strange)}")
 
 
 def _entries(logs: Fields, identity: Identity) -> tuple[Entry, ...]:

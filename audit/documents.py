@@ -144,6 +144,18 @@ class HttpDocuments:
                 return content
         return None
 
+    def check_network(self) -> None:
+        """After a run: raises DocumentError when none of several endpoints can be reached, asked in the run or not.
+
+        Who owes no document was not asked: if he answers, the others' silence is theirs.
+        """
+        if self._reached or not self._silent:
+            return
+        for endpoint in sorted({one for one in self._endpoints.values() if one} - self._silent):
+            self._get(endpoint, "/healthz", self._limits.max_bytes)
+            if self._reached:
+                return
+
     def _unreachable(self, endpoint: str) -> None:
         self._silent.add(endpoint)
         known = {one for one in self._endpoints.values() if one}

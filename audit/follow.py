@@ -27,7 +27,7 @@ from contracts.chain import Block
 from contracts.errors import ChainIntegrityError, ChainRefusedError
 from contracts.ledger import Ledger
 
-__all__ = ["Follower", "Progress", "collect_seldom", "rebuild"]
+__all__ = ["Follower", "Progress", "check_last", "collect_seldom", "rebuild"]
 
 _RANGE_BLOCKS: Final = 10_000
 _WORKERS: Final = 2
@@ -260,6 +260,21 @@ def collect_seldom() -> None:
     gc.set_threshold(*_COLLECT_AFTER)
 
 
+def check_last(ledger: Ledger, last_block: int) -> None:
+    """Raises RequestError for a block that no index can end with, since the ledger's contracts were not there yet.
+
+    A block that the node has no state of any more, or that is not there yet, is for the follower to judge.
+    """
+    try:
+        absent = ledger.absent_at(last_block)
+    except ChainRefusedError:
+        return
+    if absent:
+        raise RequestError(
+            f"the ledger is not there yet at block {last_block}: {', '.join(absent)} came later; name a later block"
+        )
+
+
 def rebuild(
     ledger: Ledger,
     where: Where,
@@ -273,10 +288,16 @@ def rebuild(
     """Brings the index up to the ledger's final block, from nothing or from where it stands.
 
     `afresh` builds beside the old index and takes its place only when it is whole. `last_block` stops before the final
-    block; an index that is past it stays as it is.
+    block: RequestError where the index is past it already, and as `check_last`.
     """
+    if last_block is not None:
+        check_last(ledger, last_block)
     index = Index.open(where, beside=afresh)
     try:
+        if last_block is not None and index.tip is not None and index.tip.number > last_block:
+            raise RequestError(
+                f"the index is at block {index.tip.number} already; --afresh builds it up to {last_block}, in its place"
+            )
         for step in Follower(ledger, index, range_blocks, workers=workers).catch_up(last_block):
             if progress is not None:
                 progress(step)

@@ -80,6 +80,10 @@ class Index:
         """
         return Index(self._store, frozen=True)
 
+    def check_in_place(self) -> None:
+        """Raises StoreError where the index's file was deleted or replaced since it was opened."""
+        self._store.check_in_place()
+
     def take_place(self) -> None:
         """Takes the place of the index that this one was opened beside, and closes it."""
         self._store.take_place()

@@ -17,7 +17,7 @@ from typing import Final
 from audit.checkpoints import check_record
 from audit.entries import Identity, Tip
 from audit.errors import RequestError, StoreError
-from audit.follow import Follower, Progress
+from audit.follow import Follower, Progress, check_last
 from audit.index import Index
 from audit.ledger_state import fold
 from audit.notation import identity_json
@@ -41,11 +41,12 @@ def build_part(
     """Indexes blocks `first` to `last` into a file, from nothing or from where it stands; returns its tip.
 
     Heads at the end are kept where the node still has that block's state; proofs are left to the follower that goes on
-    from the joined index. Raises RequestError for an empty range and for a `last` that is not final, StoreError for a
-    file that begins elsewhere.
+    from the joined index. Raises RequestError for an empty range and for a `last` that is not final or as `check_last`,
+    StoreError for a file that begins elsewhere.
     """
     if not 0 <= first <= last:
         raise RequestError(f"blocks {first} to {last} are no range; begin at 0 or later, and end no earlier")
+    check_last(ledger, last)
     index = Index.open(path)
     with closing(index):
         if first:

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Engine, Select, distinct, func, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
+from audit.complaints import REMAKE, complaint
 from audit.errors import StoreError
 from audit.register import EVENTS, INCIDENTS, LINKS, MENTIONS, SUBJECTS
 
@@ -208,7 +209,7 @@ class Questions:
             with self._engine.connect() as connection:
                 return connection.execute(query).all()
         except SQLAlchemyError as exc:
-            raise StoreError(f"the pages' register can't be read: {exc}") from exc
+            raise StoreError(f"the pages' register can't be read: {complaint(exc, REMAKE)}") from exc
 
     def _one(self, query: Select[Any]) -> int:
         (row,) = self._rows(query)

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit.abouts import about, abouts, amount, made, narrowest
+from audit.complaints import REMAKE, complaint
 from audit.deeds import actor, words
 from audit.deeds_zh import words_zh
 from audit.entries import Entry
@@ -135,7 +136,7 @@ class Register:
         try:
             _META.create_all(self.engine)
         except SQLAlchemyError as exc:
-            raise StoreError(f"the pages' register can't be made at {path}: {exc}") from exc
+            raise StoreError(f"the pages' register can't be made at {path}: {complaint(exc, REMAKE)}") from exc
 
     @property
     def block(self) -> int:
@@ -160,7 +161,7 @@ class Register:
                 self._join(connection, state, papers)
         except SQLAlchemyError as exc:
             self._number, self._incidents, self._anchors, self._versions = number, incidents, anchors, versions
-            raise StoreError(f"the pages' register can't be written: {exc}") from exc
+            raise StoreError(f"the pages' register can't be written: {complaint(exc, REMAKE)}") from exc
         self._block = state.tip.number
 
     def _write(self, connection: Connection, state: State, entries: list[Entry]) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Column, Field, Session, SQLModel, col, create_engine, delete, select
 
+from audit.complaints import AFRESH, complaint
 from audit.errors import StoreError
 
 __all__ = ["LogRow", "Store", "Where"]
@@ -98,7 +99,17 @@ class Store:
             self._engine = _engine(where, beside)
             SQLModel.metadata.create_all(self._engine, tables=[_table(LogTable), _table(FactRow)])
         except SQLAlchemyError as exc:
-            raise StoreError(f"the index {_named(where)} can't be opened: {exc}") from exc
+            raise StoreError(f"the index {_named(where)} can't be opened: {complaint(exc, AFRESH)}") from exc
+        self._file = (_new(where) if beside else where) if isinstance(where, Path) else None
+        self._opened = _identity(self._file)
+
+    def check_in_place(self) -> None:
+        """Raises StoreError where the file at the index's path is not the open one: what is written would be lost."""
+        if self._file is not None and _identity(self._file) != self._opened:
+            raise StoreError(
+                f"the index at {self._file} was deleted or replaced while it was in use; nothing more is written: stop "
+                "this command and start it again"
+            )
 
     def close(self) -> None:
         self._engine.dispose()
@@ -118,7 +129,7 @@ class Store:
                         connection.execute(text(f"DROP TABLE IF EXISTS public.{name}"))
                         connection.execute(text(f"ALTER TABLE {_BESIDE}.{name} SET SCHEMA public"))
             except SQLAlchemyError as exc:
-                raise StoreError(f"the new index can't take the old one's place: {exc}") from exc
+                raise StoreError(f"the new index can't take the old one's place: {complaint(exc, AFRESH)}") from exc
             self._engine.dispose()
 
     def facts(self) -> dict[str, str]:
@@ -127,7 +138,7 @@ class Store:
             with Session(self._engine) as session:
                 return {row.name: row.value for row in session.exec(select(FactRow))}
         except SQLAlchemyError as exc:
-            raise StoreError(f"the index can't be read: {exc}") from exc
+            raise StoreError(f"the index can't be read: {complaint(exc, AFRESH)}") from exc
 
     def append(self, rows: Sequence[LogRow], facts: Mapping[str, str]) -> None:
         """Adds logs and replaces facts, all or nothing."""
@@ -138,7 +149,7 @@ class Store:
                 session.exec(delete(FactRow).where(col(FactRow.name).in_(facts)))
                 session.add_all(FactRow(name=name, value=value) for name, value in facts.items())
         except SQLAlchemyError as exc:
-            raise StoreError(f"the index can't be written: {exc}") from exc
+            raise StoreError(f"the index can't be written: {complaint(exc, AFRESH)}") from exc
 
     def _insert(self, session: Session, rows: Sequence[LogRow]) -> None:
         """In the driver's own way: SQLAlchemy's takes longer than the database."""
@@ -155,7 +166,7 @@ class Store:
                 for row in rows:
                     copy.write_row(row)
         except driver.Error as exc:
-            raise StoreError(f"the index can't be written: {exc}") from exc
+            raise StoreError(f"the index can't be written: {complaint(exc, AFRESH)}") from exc
 
     @staticmethod
     def _insert_groups(connection: Connection, rows: Sequence[LogRow]) -> None:
@@ -186,7 +197,7 @@ class Store:
                 for row in rows:
                     yield LogRow(*row)
         except SQLAlchemyError as exc:
-            raise StoreError(f"the index can't be read: {exc}") from exc
+            raise StoreError(f"the index can't be read: {complaint(exc, AFRESH)}") from exc
 
     def count(self, last_block: int | None = None) -> int:
         """Number of logs, up to a block."""
@@ -197,7 +208,7 @@ class Store:
             with Session(self._engine) as session:
                 return session.exec(query).one()
         except SQLAlchemyError as exc:
-            raise StoreError(f"the index can't be read: {exc}") from exc
+            raise StoreError(f"the index can't be read: {complaint(exc, AFRESH)}") from exc
 
 
 @cache
@@ -254,6 +265,15 @@ def _postgresql(url: str, beside: bool) -> Engine:
         connection.execute(text(f"DROP SCHEMA IF EXISTS {_BESIDE} CASCADE"))
         connection.execute(text(f"CREATE SCHEMA {_BESIDE}"))
     return engine.execution_options(schema_translate_map={None: _BESIDE})
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Which file stands at a path now; None where there is none."""
+    try:
+        found = None if file is None else file.stat()
+    except FileNotFoundError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _new(path: Path) -> Path:

@@ -6,10 +6,11 @@ Pure: the bundle's bytes and T in, a verdict out; no network, no database, no cl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from audit.bundle import Contents, documents_of, read_bundle
 from audit.entries import Claim, misnamed
-from audit.errors import RequestError
+from audit.errors import BundleError, RequestError
 from audit.findings import Finding
 from audit.ledger_state import fold
 from audit.papers import Papers, Patience
@@ -25,16 +26,30 @@ from capsule.ids import Address
 from contracts.errors import ChainIntegrityError
 from contracts.headers import Header, follow_seals
 
-__all__ = ["check"]
+__all__ = ["check", "consistent"]
 
 
 def check(data: bytes, trust: Trust | None = None, *, patience: Patience | None = None) -> Verdict:
-    """Checks a bundle against T. Raises BundleError for bytes that are no whole bundle.
+    """Checks a bundle against T. Raises BundleError for bytes that are no whole bundle, or one whose
+    parts don't fit each other.
 
     Without T, or where the bundle has neither a checkpoint nor proofs for it, the verdict is `unanchored`: it shows
     that the file agrees with itself, not that it is the ledger's.
     """
-    return _Checking(data, trust, patience).verdict()
+    with consistent():
+        return _Checking(data, trust, patience).verdict()
+
+
+@contextmanager
+def consistent() -> Iterator[None]:
+    """Turns errors that nobody foresaw, where the parts of a bundle don't fit each other, into BundleError.
+
+    Who makes a bundle must not choose how a check of it ends.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
+        raise BundleError(f"the bundle contradicts itself ({type(exc).__name__}: {exc})") from exc
 
 
 class _Checking:

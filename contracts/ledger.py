@@ -23,6 +23,8 @@ from contracts.transaction import Patience, Sender, Transaction
 
 __all__ = ["Ledger", "Pin"]
 
+_HEAD_CALL = bytes.fromhex("8f7dcfa3")
+"""ISequenced.head(): every contract of the set answers it, an address without code answers nothing."""
 _ENTRIES = ("Participants", "Assets", "Access", "Devices", "OperationLog")
 
 
@@ -112,6 +114,15 @@ class Ledger:
         if self._confirmations == 0:
             return head
         return self.chain.block(max(0, head.number - self._confirmations))
+
+    def absent_at(self, block: int) -> tuple[str, ...]:
+        """Names of the contracts that were not deployed yet after a block.
+
+        Raises ChainRefusedError where the node has no such block, or its state no more.
+        """
+        return tuple(
+            name for name, address in self.addresses.items() if not self.chain.call(address, _HEAD_CALL, at=block)
+        )
 
     def raw_logs(self, first: int, last: int) -> tuple[RawLog, ...]:
         """Logs of all contracts of the set in blocks first..last, both included, in chain order."""

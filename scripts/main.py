@@ -71,6 +71,9 @@ def main() -> None:
         else:
             error.show()
         sys.exit(EXIT_INPUT)
+    except typer.Abort:
+        sys.stderr.write("dataspace: interrupted before it was done\n")
+        sys.exit(EXIT_INPUT)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from audit.errors import LoginError, ThrottledError
@@ -96,10 +96,13 @@ def inside(address: str) -> str:
 async def _fields(request: Request) -> dict[str, str]:
     """A form's fields; 413 and 400 for what is none of our forms."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _MAX_FORM:
-            raise HTTPException(413)
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _MAX_FORM:
+                raise HTTPException(413)
+    except ClientDisconnect as error:
+        raise HTTPException(400) from error  # whoever hung up half-way reads no answer
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise HTTPException(400)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from audit.checkpoints import checkpoint_of, read_checkpoint
 from audit.documents import DirectoryDocuments, Documents, FetchLimits, HttpDocuments, LayeredDocuments
 from audit.errors import RequestError
 from audit.findings import Finding
-from audit.follow import collect_seldom
+from audit.follow import check_last, collect_seldom
 from audit.follow import rebuild as rebuild_index
 from audit.index import Index
 from audit.pages.desk import Desk
@@ -76,6 +77,13 @@ MOST_ANSWER_BYTES = 64 * 1024 * 1024
 DOCUMENTS_HELP = "Folder with documents as KIND/HASH; what is missing there is asked of the endpoints on chain."
 
 
+def _finite(value: float) -> float:
+    """No number is neither below a least one nor above a greatest."""
+    if not isfinite(value):
+        raise typer.BadParameter("it must be a number")
+    return value
+
+
 @app.command()
 def rebuild(
     afresh: Annotated[bool, typer.Option(help="From nothing, beside the old index.")] = False,
@@ -121,7 +129,11 @@ def part(
     as_json: JsonOption = False,
 ) -> None:
     """Index one range of blocks, beside others that do other ranges; 'audit join' puts them together."""
-    with told(), Home(folder), _ledger(home, chain_url) as ledger, progress("blocks") as advance:
+    with told(), _ledger(home, chain_url) as ledger, ExitStack() as stack:
+        # before a folder is made
+        check_last(ledger, block)
+        stack.enter_context(Home(folder))
+        advance = stack.enter_context(progress("blocks"))
         collect_seldom()
         tip = build_part(
             ledger,
@@ -182,12 +194,17 @@ def verify(
     """Check every rule. Exit status 1 when there are findings."""
     with told(), Home(home), closing(_index(home, database)) as index, httpx.Client() as client:
         _check_counted(checkpoint, trust)
+        _check_folder(documents)
+        remote = _endpoints(index.state(), client, allow_private)
         report = verify_index(
             index,
-            _documents(index.state(), documents, client, allow_private),
+            _layered(documents, remote),
             checkpoint=read_checkpoint(checkpoint.read_bytes()) if checkpoint else None,
             trust=Trust.from_bytes(trust.read_bytes()) if trust else None,
         )
+        if documents is None:
+            # with a folder nobody need answer: what is in neither is missing indeed
+            remote.check_network()
 
         def told_people() -> None:
             print_findings(report.findings)
@@ -246,6 +263,7 @@ def trust_command(
 ) -> None:
     """Draft a trust file from the chain's keys and validators. Compare it outside the chain before you rely on it."""
     with told(), Home(home), closing(_index(home, database)) as index:
+        _check_new(file)
         trust = trust_from_ledger(index.state(), None if index.proof is None else index.proof.header)
         write_whole(file, trust.to_bytes(), mode=0o644)
         keys = {str(who): key.key.hex() for who, key in trust.keys.items()}
@@ -281,8 +299,8 @@ def bundle(
         index, client = stack.enter_context(closing(_index(home, database))), stack.enter_context(httpx.Client())
         if len(given) != 1:
             raise RequestError("name one subject: --asset, --grant, --use or --device with its id")
-        if file.exists() or not file.parent.is_dir():
-            raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
+        _check_folder(documents)
+        _check_new(file)
         made = build_bundle(
             index,
             subject(*given[0]),
@@ -337,9 +355,13 @@ def serve(
         str, typer.Option(help="Address to listen at; any but this machine's own needs users ('audit user add').")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8460,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of the rules.")] = 15.0,
+    seconds: Annotated[
+        float,
+        typer.Option(min=0.1, max=86_400, callback=_finite, help="Seconds between two looks of the rules."),
+    ] = 15.0,
     poll_seconds: Annotated[
-        float, typer.Option(min=0.05, max=60, help="Seconds between two questions for new final blocks.")
+        float,
+        typer.Option(min=0.05, max=60, callback=_finite, help="Seconds between two questions for new final blocks."),
     ] = POLL_SECONDS,
     documents: Annotated[Path | None, typer.Option(help=DOCUMENTS_HELP)] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Signed checkpoint; read anew for each look.")] = None,
@@ -356,6 +378,7 @@ def serve(
     """Follow the chain and serve the regulator's pages, and health, report and trails as JSON, until interrupted."""
     with told(), Home(home), ExitStack() as stack:
         _check_counted(checkpoint, trust)
+        _check_folder(documents)
         users = UsersFile(audit_users.users_path(home))
         if not users.read().by_name and (behind_proxy or not _is_own(host)):
             raise RequestError(
@@ -387,6 +410,18 @@ def _check_counted(checkpoint: Path | None, trust: Path | None) -> None:
             f"the checkpoint {checkpoint} counts only under keys that you trust; give them with --trust too "
             "('dataspace audit trust' drafts the file)"
         )
+
+
+def _check_new(file: Path) -> None:
+    """Raises RequestError for a file that is there: it may be evidence, or keys that somebody compared."""
+    if file.exists() or not file.parent.is_dir():
+        raise RequestError(f"{file} is there already, or its folder is not; choose another --out")
+
+
+def _check_folder(documents: Path | None) -> None:
+    """Raises RequestError for a folder of documents that is not there: whoever mistyped it would see others accused."""
+    if documents is not None and not documents.is_dir():
+        raise RequestError(f"there is no folder {documents} to read documents from; check --documents, or leave it out")
 
 
 def _is_own(host: str) -> bool:
@@ -438,6 +473,13 @@ def _index(home: Path, database: str) -> Index:
 
 
 def _documents(state: State, folder: Path | None, client: httpx.Client, allow_private: bool) -> Documents:
+    return _layered(folder, _endpoints(state, client, allow_private))
+
+
+def _endpoints(state: State, client: httpx.Client, allow_private: bool) -> HttpDocuments:
     endpoints = {who.account: who.endpoint for who in state.participants.values()}
-    remote = HttpDocuments(endpoints, FetchLimits(allow_private=allow_private), client)
+    return HttpDocuments(endpoints, FetchLimits(allow_private=allow_private), client)
+
+
+def _layered(folder: Path | None, remote: HttpDocuments) -> Documents:
     return LayeredDocuments((DirectoryDocuments(folder), remote)) if folder else remote

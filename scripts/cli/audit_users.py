@@ -11,7 +11,7 @@ from audit.pages.users import Role as UserRole
 from audit.pages.users import User, Users, UsersFile
 from capsule.password import SALT_SIZE, PasswordMark
 from node.home import write_whole
-from scripts.cli.console import HomeOption, JsonOption, fail, show, told
+from scripts.cli.console import HomeOption, JsonOption, fail, show, told, typed
 from scripts.cli.exits import EXIT_INPUT
 from scripts.cli.printing import tabulate
 
@@ -71,18 +71,18 @@ def list_users(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> 
 
 
 def _users(home: Path) -> Users:
+    if not home.is_dir():
+        raise RequestError(f"there is no home at {home}; make one with 'dataspace org join' first")
     return UsersFile(users_path(home)).read()
 
 
 def _write(home: Path, users: Users) -> None:
-    if not home.is_dir():
-        raise RequestError(f"there is no home at {home}; make one with 'dataspace org join' first")
     write_whole(users_path(home), users.to_bytes(), mode=0o600)
 
 
 def _password(file: Path | None) -> str:
     if file is None:
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        return typed("password", "give --password-file", confirm=True)
     try:
         return file.read_text(encoding="utf-8").splitlines()[0]
     except (OSError, IndexError, UnicodeDecodeError):

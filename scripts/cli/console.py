@@ -21,6 +21,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -44,6 +45,7 @@ __all__ = [
     "show",
     "told",
     "transfer",
+    "typed",
 ]
 
 HomeOption = Annotated[
@@ -90,9 +92,17 @@ def passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -
             fail(f"no passphrase can be read from {file}; give a file whose first line is the passphrase", EXIT_INPUT)
     if (given := environment.get("DATASPACE_PASSPHRASE")) is not None:
         return given
+    return typed("passphrase", "give --passphrase-file or set DATASPACE_PASSPHRASE")
+
+
+def typed(what: str, otherwise: str, *, confirm: bool = False) -> str:
+    """A secret typed unseen at the terminal; the command ends, and says what to do `otherwise`, where none is typed."""
     if not sys.stdin.isatty():
-        fail("a passphrase is needed; give --passphrase-file or set DATASPACE_PASSPHRASE", EXIT_INPUT)
-    return str(typer.prompt("Passphrase", hide_input=True))
+        fail(f"a {what} is needed; {otherwise}", EXIT_INPUT)
+    try:
+        return str(typer.prompt(what.capitalize(), hide_input=True, confirmation_prompt=confirm))
+    except typer.Abort:
+        fail(f"no {what} was typed; type it, or {otherwise}", EXIT_INPUT)
 
 
 def show(content: Mapping[str, Any], as_json: bool, human: Callable[[], None] | None = None) -> None:
@@ -105,11 +115,16 @@ def show(content: Mapping[str, Any], as_json: bool, human: Callable[[], None] | 
         print_answer(content)
 
 
+def _bar(columns: Sequence[ProgressColumn]) -> Progress:
+    """Off a terminal there is none, and not the empty line that it would end with."""
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error for long work: call what it yields with done and total."""
     columns = (TextColumn(unit, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    with _bar(columns) as bar:
         task = bar.add_task(unit, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -124,7 +139,7 @@ def transfer(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
+    with _bar(columns) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 

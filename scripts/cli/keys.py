@@ -18,6 +18,7 @@ from scripts.cli.console import (
     passphrase,
     show,
     told,
+    typed,
 )
 from scripts.cli.exits import EXIT_INPUT
 from scripts.cli.inputs import moment
@@ -82,7 +83,7 @@ def change_passphrase(
         if new_passphrase_file is not None:
             new = passphrase(new_passphrase_file)
         else:
-            new = str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True))
+            new = typed("new passphrase", "give --new-passphrase-file", confirm=True)
         opened.keystore.change_passphrase(new)
         show({"home": str(home), "account": str(opened.keystore.account.address)}, as_json)
 

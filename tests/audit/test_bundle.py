@@ -27,7 +27,7 @@ from capsule.checkpoint import SignedCheckpoint
 from capsule.digest import tagged
 from contracts import events as ev
 from scripts.demo.lying_chain import Lies
-from tests.audit.auditing import caught_up
+from tests.audit.auditing import caught_up, read_only
 from tests.audit.signing import sign, trust_of
 from tests.sim.dataspace import DataSpace
 from tests.sim.histories import History
@@ -332,6 +332,50 @@ def _other_use(document: Document) -> None:
 )
 def test_forgery_fails_at_its_step(evidence: bytes, trust: Trust, edit: Callable[[Document], None], step: str) -> None:
     assert step in failing(check(retold(evidence, edit), trust))
+
+
+@pytest.mark.parametrize("with_proof", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("use", ("Directory", "Participants", "Assets", "Access", "Devices", "OperationLog")),
+        ("device", ("Directory", "Participants", "Devices")),
+    ],
+)
+def test_bundle_that_a_whole_contract_was_cut_out_of_is_refused(
+    space: DataSpace,
+    index: Index,
+    use: Subject,
+    honest: History,
+    honest_documents: MemoryDocuments,
+    checkpoint: SignedCheckpoint,
+    trust: Trust,
+    kind: str,
+    names: tuple[str, ...],
+    with_proof: bool,
+) -> None:
+    """Neither gaps nor heads of the others show it: they, and the checkpoint, stay as they were."""
+    about = use if kind == "use" else subject("device", str(honest.first(ev.DeviceEnrolled).device))
+    ledger = read_only(space) if with_proof else None
+    whole = bundle(index, about, honest_documents, checkpoint=checkpoint, ledger=ledger).content
+    assert check(whole, trust).holds
+    assert tuple(sorted(names)) == tuple(sorted(read_bundle(whole).identity.contracts))
+    for name in names:
+
+        def cut(document: Document, name: str = name) -> None:
+            del document["logs"][name], document["ledger"]["contracts"][name]
+            if document["proof"] is not None:
+                del document["proof"]["contracts"][name]
+
+        for more in ({}, {"documents": []}):
+
+            def forge(document: Document, more: Document = more, cut: Callable[[Document], None] = cut) -> None:
+                cut(document)
+                document.update(more)
+
+            for under in (trust, None):
+                with pytest.raises(BundleError, match=f"was cut: .* {name} too"):
+                    check(retold(whole, forge), under)
 
 
 def test_checkpoint_under_other_keys_fails_the_anchor(evidence: bytes, trust: Trust) -> None:

@@ -171,6 +171,32 @@ def test_one_silent_owner_among_others_is_just_not_serving(server: Server) -> No
         assert source.fetch(Reference("policy", KEY, (OWNER, OTHER))) is None
 
 
+def test_network_that_is_down_is_told_even_where_others_owe_nothing() -> None:
+    endpoints = {OWNER: "http://127.0.0.1:1", OTHER: "http://127.0.0.1:2", Address(b"\x09" * 20): "http://10.0.0.1"}
+    with httpx.Client() as client:
+        source = HttpDocuments(endpoints, FetchLimits(), client)
+        source.check_network()  # nobody was asked
+        assert source.fetch(Reference("policy", KEY, (OWNER,))) is None
+
+        with pytest.raises(DocumentError, match="none of the 3 endpoints") as caught:
+            source.check_network()
+
+    assert caught.value.retryable
+
+
+def test_silence_is_the_silent_ones_own_while_somebody_answers(server: Server) -> None:
+    with httpx.Client() as client:
+        source = HttpDocuments(
+            {OWNER: "http://127.0.0.1:1", OTHER: server.url}, FetchLimits(allow_private=True), client
+        )
+        assert source.fetch(Reference("policy", KEY, (OWNER,))) is None
+
+        assert not server.hosts
+        source.check_network()
+
+    assert len(server.hosts) == 1
+
+
 def test_directory_and_layers(tmp_path: Path) -> None:
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy" / f"{KEY}.json").write_bytes(b"file")

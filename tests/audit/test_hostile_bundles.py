@@ -20,11 +20,12 @@ from audit.checkpoints import build_checkpoint
 from audit.errors import BundleError
 from audit.trail import subject
 from audit.trust import Trust
-from audit.verdict import check
+from audit.verdict import check, consistent
 from capsule import canonical
 from capsule.digest import tagged
 from capsule.errors import InputError
 from contracts import events as ev
+from scripts.cli.exits import EXIT_REFUSED, exit_status
 from tests.audit.auditing import caught_up, read_only
 from tests.audit.signing import sign, trust_of
 from tests.sim.dataspace import DataSpace
@@ -224,6 +225,14 @@ def test_statement_of_a_gateway_that_set_no_keys_accuses_nobody(evidence: bytes)
     verdict = check(written(document))
 
     assert not verdict.holds
+
+
+@pytest.mark.parametrize("unforeseen", [KeyError("Access"), ValueError("x"), TypeError("x"), AttributeError("x")])
+def test_error_that_nobody_foresaw_in_a_bundle_is_the_bundles(unforeseen: Exception) -> None:
+    with pytest.raises(BundleError, match="contradicts itself") as refused, consistent():
+        raise unforeseen
+
+    assert exit_status(refused.value) == EXIT_REFUSED
 
 
 def nested(size: int) -> str:

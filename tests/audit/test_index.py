@@ -115,5 +115,41 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "audit.db"
     path.write_bytes(b"this is no database, but long enough to be one" * 100)
 
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="rebuild --afresh") as refused:
         Index.open(path)
+
+    assert is_one_sentence(refused.value)
+
+
+def is_one_sentence(error: StoreError) -> bool:
+    """Without what a library says to programmers."""
+    return not any(strange in str(error) for strange in ("\n", "sqlalche", "Background", "[SQL"))
+
+
+def test_damaged_pages_of_an_index_are_told_with_what_helps(built: Path, tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    content = bytearray(built.read_bytes())
+    page = 16_384
+    content[3 * page :] = b"\xff" * (len(content) - 3 * page)
+    path.write_bytes(content)
+
+    with pytest.raises(StoreError, match="rebuild --afresh") as refused:
+        Index.open(path).summary()
+
+    assert is_one_sentence(refused.value)
+
+
+def test_database_that_is_not_there_is_told_without_its_password() -> None:
+    with pytest.raises(StoreError, match="check that it runs") as refused:
+        Index.open("postgresql://auditor:secret@127.0.0.1:9/audit")
+
+    assert is_one_sentence(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_folder_of_an_index_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="check its folder and permissions") as refused:
+        Index.open(tmp_path / "typo" / "audit.db")
+
+    assert is_one_sentence(refused.value)
+    assert list(tmp_path.iterdir()) == []

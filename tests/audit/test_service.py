@@ -123,6 +123,25 @@ def test_trails_are_served(space: DataSpace, honest: History, tmp_path: Path) ->
     assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_index_that_was_deleted_under_the_service_is_told(
+    space: DataSpace, honest: History, tmp_path: Path, caplog: pytest.LogCaptureFixture, replaced: bool
+) -> None:
+    path = tmp_path / "audit.db"
+    with serving(auditor_of(space, tmp_path), 0.1) as client:
+        wait(lambda: client.get("/healthz").json()["ok"])
+        indexed = client.get("/healthz").json()["indexed"]
+        path.unlink()
+        if replaced:
+            path.write_bytes(b"")
+        wait(lambda: not client.get("/healthz").json()["ok"])
+        health = client.get("/healthz").json()
+
+    assert f"the index at {path} was deleted or replaced" in health["trouble"]
+    assert health["indexed"] == indexed
+    assert f"the index at {path} was deleted or replaced" in caplog.text
+
+
 @pytest.mark.parametrize("final", [False, True])
 def test_trouble_shows_and_the_last_report_stays(
     space: DataSpace, honest: History, final: bool, tmp_path: Path

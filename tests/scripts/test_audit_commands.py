@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import resource
 import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -171,6 +173,183 @@ def test_checkpoint_that_nothing_counts_is_refused_and_a_strangers_signature_tol
         refused = CliRunner().invoke(build_app("audit"), command, env={"DATASPACE_HOME": str(home)})
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert "--trust" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "bundle", "serve"])
+def test_folder_of_documents_that_is_not_there_is_refused(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, command: str
+) -> None:
+    home, offer = offered
+    run("rebuild")
+    out = tmp_path / "evidence"
+    more = {"verify": (), "bundle": ("--asset", offer.pin.asset, "--out", out), "serve": ("--port", "0")}[command]
+    for folder in (tmp_path / "typo", home / "dataspace.toml"):
+        words = ["audit", command, "--documents", str(folder), *map(str, more)]
+        refused = CliRunner().invoke(build_app("audit"), words, env={"DATASPACE_HOME": str(home)})
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "--documents" in refused.stderr
+    assert not out.exists()
+
+
+def test_draft_of_a_trust_file_takes_no_files_place(run: Run, tmp_path: Path) -> None:
+    run("rebuild")
+    curated = tmp_path / "trust.json"
+    curated.write_bytes(b"compared with every owner")
+
+    assert "is there already" in run("trust", "--out", curated, status=2)["error"]
+    assert "its folder is not" in run("trust", "--out", tmp_path / "typo" / "trust.json", status=2)["error"]
+
+    assert curated.read_bytes() == b"compared with every owner"
+    assert list(tmp_path.iterdir()) == [curated]
+
+
+def test_index_past_the_block_asked_for_is_refused_and_stays(offered: tuple[Path, Offered], run: Run) -> None:
+    home, _ = offered
+    whole = run("rebuild")
+    early = whole["block"] - 5
+
+    refused = run("rebuild", "--block", early, status=2)["error"].replace("\n", " ")
+
+    assert f"at block {whole['block']} already; --afresh builds it up to {early}" in refused
+    assert run("rebuild", "--block", whole["block"]) == whole
+    assert run("rebuild", "--afresh", "--block", early)["block"] == early
+    assert run("rebuild") == whole
+    assert not (home / "audit.db.new").exists()
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_block_before_the_ledger_was_there_is_told_and_leaves_nothing(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, block: int
+) -> None:
+    home, _ = offered
+    run("rebuild")
+    before, left = (home / "audit.db").read_bytes(), sorted(home.iterdir())
+    for words in (
+        ("rebuild", "--block", block),
+        ("rebuild", "--afresh", "--block", block),
+        ("part", tmp_path / "part", "--from-block", 0, "--block", block),
+    ):
+        assert f"not there yet at block {block}" in run(*words, status=2)["error"].replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
+    assert (home / "audit.db").read_bytes() == before
+    (home / "audit.db").unlink()
+    run("rebuild", "--block", block, status=2)
+    assert sorted(home.iterdir()) == [path for path in left if path.name != "audit.db"]
+
+
+@pytest.mark.parametrize("option", ["--seconds", "--poll-seconds"])
+@pytest.mark.parametrize("value", ["inf", "nan", "1e9", "-inf"])
+def test_seconds_that_are_no_time_are_refused(option: str, value: str) -> None:
+    result = CliRunner().invoke(build_app("audit"), ["audit", "serve", f"{option}={value}", "--port", "0"])
+
+    assert result.exit_code == 2
+    assert option in result.stderr
+
+
+def test_users_of_a_home_that_is_not_there_are_not_told(run: Run, tmp_path: Path) -> None:
+    typo = tmp_path / "typo"
+
+    for words in (("list",), ("remove", "li.na")):
+        assert "there is no home" in run("user", *words, "--home", typo, status=2)["error"]
+    assert not typo.exists()
+
+
+def test_long_work_says_nothing_off_a_terminal(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
+    block = run("rebuild")["block"]
+    for words in (
+        ("rebuild", "--afresh"),
+        ("part", tmp_path / "part", "--from-block", 0, "--block", block),
+        ("join", tmp_path / "part"),
+    ):
+        environment = {"DATASPACE_HOME": str(offered[0])}
+        result = CliRunner().invoke(build_app("audit"), ["audit", *map(str, words)], env=environment)
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_auditor_without_network_accuses_nobody(offered: tuple[Path, Offered], run: Run, tmp_path: Path) -> None:
+    run("rebuild")
+    empty = tmp_path / "documents"
+    empty.mkdir()
+
+    assert "check this machine's network" in run("verify", status=4)["error"].replace("\n", " ")
+    assert run("verify", "--documents", empty, status=1)["findings"]
+
+
+TYPED = {
+    "no terminal": (None, "is needed"),
+    "Ctrl-D": (b"\x04", "was typed"),
+    "Ctrl-C": (b"\x03", "was typed"),
+}
+
+
+@pytest.mark.parametrize("keys", TYPED)
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [(("user", "add", "bob"), "password"), (("checkpoint", "--out", "checkpoint.json"), "passphrase")],
+)
+def test_prompt_that_nobody_answers_ends_in_one_sentence(
+    offered: tuple[Path, Offered], run: Run, tmp_path: Path, words: tuple[str, ...], what: str, keys: str
+) -> None:
+    run("rebuild")
+    home, (sent, told) = offered[0], TYPED[keys]
+    command = [sys.executable, "-m", "scripts.main", "audit", *words]
+    environment = {name: value for name, value in os.environ.items() if name != "DATASPACE_PASSPHRASE"}
+    environment |= {"DATASPACE_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TERM": "dumb"}
+    if sent is None:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        status, output = done.returncode, done.stdout + done.stderr
+    else:
+        status, output = _at_terminal(command, tmp_path, environment, sent)
+
+    lines = [line for line in output.decode().replace("\r", "").splitlines() if line.startswith("dataspace: ")]
+    assert (status, len(lines)) == (2, 1), output
+    assert f"{what} {told}" in lines[0]
+    assert b"Traceback" not in output
+    assert list(tmp_path.iterdir()) == []
+    assert not (home / "audit-users.json").exists()
+
+
+def _at_terminal(command: list[str], folder: Path, environment: dict[str, str], keys: bytes) -> tuple[int, bytes]:
+    """Types keys once the command prompts; its exit status, and all that the terminal showed."""
+    terminal, own = pty.openpty()
+    process = subprocess.Popen(command, cwd=folder, env=environment, preexec_fn=lambda: os.login_tty(own))  # noqa: PLW1509
+    os.close(own)
+    shown = b""
+    with suppress(OSError):  # the end of what a terminal shows
+        while part := os.read(terminal, 4096):
+            shown += part
+            if keys and shown.rstrip().endswith(b":"):
+                # typed before the prompt has set the terminal up, it would be lost
+                time.sleep(0.2)
+                os.write(terminal, keys)
+                keys = b""
+    os.close(terminal)
+    return process.wait(60), shown
+
+
+def test_full_disk_is_told_in_one_sentence_and_the_old_index_stays(offered: tuple[Path, Offered], run: Run) -> None:
+    home, _ = offered
+    whole = run("rebuild")
+    command = [sys.executable, "-m", "scripts.main", "audit", "rebuild", "--afresh"]
+    environment = {**os.environ, "DATASPACE_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, preexec_fn=_little_disk
+    )
+
+    told = [line for line in done.stderr.splitlines() if line]
+    assert (done.returncode, len(told)) == (2, 1), done.stderr
+    assert "the disk is full" in told[0]
+    assert "free space" in told[0]
+    assert run("rebuild") == whole
+
+
+def _little_disk() -> None:
+    """No file of this process may grow further."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
 
 def _long_search(url: str, language: str) -> tuple[int, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,28 @@ def test_with_users_nobody_reads_before_logging_in(site: Reading) -> None:
     assert (report.status_code, report.headers["www-authenticate"]) == (401, 'Basic realm="dataspace audit"')
     assert events.status_code == 401
     assert health.keys() == {"ok", "block", "indexed", "final", "behind", "asked_seconds_ago"}
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+def test_reader_who_hangs_up_half_way_leaves_no_trace_in_the_log(site: Reading, path: str) -> None:
+    site.add_user("li.na", Role.VIEWER)
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    scope |= {"client": ("127.0.0.1", 9), "server": ("127.0.0.1", 80), "scheme": "http", "http_version": "1.1"}
+    coming = iter(({"type": "http.request", "body": b"name=li", "more_body": True}, {"type": "http.disconnect"}))
+    answers: list[Any] = []
+
+    async def receive() -> Any:
+        return next(coming)
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    asyncio.run(site.app(scope, receive, send))  # what it raises, a server writes down with its trace
+
+    assert answers[0]["status"] == 400
+    with site.client() as client:
+        assert client.get("/").status_code == 303
 
 
 def test_viewer_reads_and_does_not_take_away(site: Reading) -> None:
