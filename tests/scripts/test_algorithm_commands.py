@@ -50,7 +50,7 @@ def test_a_file_that_is_neither_text_nor_a_module_is_refused(tmp_path: Path) -> 
     code, out = tmp_path / "code", tmp_path / "out.json"
     code.write_bytes(b"\xff\xfe")
     status, _ = told(code, out, "--output", "n:integer")
-    assert (status, out.exists()) == (3, False)
+    assert (status, out.exists()) == (2, False)
 
 
 PROMISE = {
