@@ -37,6 +37,7 @@ FULL = compile_policy(
         epsilon_per_use=Epsilon.parse("0.5"),
         epsilon_per_buyer=Epsilon.parse("2"),
         declared_groups=False,
+        columns=["soc", "power"],
         compute_nodes=[account(2), account(1), account(4)],
         custodians=[account(4), account(5), account(6)],
         least_threshold=2,
