@@ -133,7 +133,8 @@ def test_answer_without_noise_is_refused_by_any_privacy_budget() -> None:
 
 def test_what_is_not_known_is_not_allowed() -> None:
     told = verdicts(AccessFacts(time=1_500, buyer=account(1), buyer_roles=2, grant_uses=None))
-    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse", "ds:declaredGroups", "ds:suppressSmallGroups"}
+    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse"}
+    known |= {"ds:columns", "ds:declaredGroups", "ds:suppressSmallGroups"}
     assert {term for term, verdict in told.items() if verdict.outcome is Outcome.ALLOWED} == known
     assert {verdict.outcome for term, verdict in told.items() if term not in known} == {Outcome.UNKNOWN}
 
