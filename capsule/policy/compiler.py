@@ -69,6 +69,7 @@ class RuntimeChecks:
     `groups_per_buyer`: the most groups that a buyer may ask for, over all of its grants.
     `epsilon_per_use` and `epsilon_per_buyer`: the most that one answer, and all answers to a buyer, may spend of a
     privacy budget; where either is given, only private algorithms may run.
+    `columns`: those of the capsule's table that an algorithm sees, sorted; all where there are none.
     """
 
     max_rows: int
@@ -79,6 +80,7 @@ class RuntimeChecks:
     groups_per_buyer: int = UNLIMITED_U64
     epsilon_per_use: Epsilon | None = None
     epsilon_per_buyer: Epsilon | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def compile_policy(document: Json) -> Compiled:
             groups_per_buyer=bounds.most("ds:groupsPerBuyer", UNLIMITED_U64),
             epsilon_per_use=bounds.epsilon("ds:epsilonPerUse"),
             epsilon_per_buyer=bounds.epsilon("ds:epsilonPerBuyer"),
+            columns=bounds.columns(),
         ),
         MappingProxyType(labels),
         policy.constraints,
@@ -204,6 +207,9 @@ class _Bounds:
             raise PolicyError(term, "is said to be true and false")
         return values == {True}
 
+    def columns(self) -> tuple[str, ...]:
+        return self._listed("ds:columns", _column)
+
     def levels(self) -> tuple[Level, ...]:
         return self._listed("ds:attestation", _level)
 
@@ -243,6 +249,7 @@ class _Bounds:
         return tuple(sorted(accounts)), roles
 
 
+_MAX_COLUMN_BYTES: Final = 256
 _OPERATORS_OF: Final = {
     Shape.AT_MOST: ("lteq", "lt"),
     Shape.AT_LEAST: ("gteq", "gt"),
@@ -354,6 +361,12 @@ def _level(text: str, term: str) -> Level:
     if text not in tuple(Level):
         raise PolicyError(term, f"{text:.80} is not one of {', '.join(Level)}")
     return Level(text)
+
+
+def _column(text: str, term: str) -> str:
+    if not 0 < len(text.encode("utf-8", "surrogatepass")) <= _MAX_COLUMN_BYTES:
+        raise PolicyError(term, f"a column's name has 1 to {_MAX_COLUMN_BYTES} bytes")
+    return text
 
 
 def _purpose(text: str, term: str) -> str:

@@ -206,6 +206,17 @@ def _buyer_groups(compiled: Compiled, facts: AccessFacts) -> _Said:
     return _within("groups asked by this buyer", "该使用方累计分组数", total, compiled.runtime.groups_per_buyer)
 
 
+def _columns(compiled: Compiled, _: AccessFacts) -> _Said:
+    names = compiled.runtime.columns
+    if not names:
+        return Outcome.ALLOWED, "an algorithm sees all columns", "算法可读取全部列"
+    return (
+        Outcome.ALLOWED,
+        f"an algorithm sees these columns alone: {', '.join(names)}",
+        f"算法仅可读取以下列：{'、'.join(names)}",
+    )
+
+
 def _suppressed(compiled: Compiled, _: AccessFacts) -> _Said:
     if compiled.runtime.suppress_groups:
         return (
@@ -360,6 +371,7 @@ _SAYINGS: Final = MappingProxyType[str, Callable[[Compiled, AccessFacts], _Said]
             "privacy budget of one answer", "单次结果的隐私预算", f.epsilon, f.epsilon, c.runtime.epsilon_per_use
         ),
         "ds:epsilonPerBuyer": _epsilon_per_buyer,
+        "ds:columns": _columns,
         "ds:declaredGroups": _declared_groups,
         "ds:groupSize": lambda c, f: _within(
             "smallest group in the result", "结果最小分组", f.smallest_group, c.runtime.min_group, at_least=True

@@ -124,6 +124,7 @@ OPERANDS: Final = MappingProxyType(
         "ds:groupsPerBuyer": Operand(Label.RUNTIME, Shape.AT_MOST, Value.COUNT),
         "ds:epsilonPerUse": Operand(Label.RUNTIME, Shape.AT_MOST, Value.EPSILON, 53),
         "ds:epsilonPerBuyer": Operand(Label.RUNTIME, Shape.AT_MOST, Value.EPSILON, 53),
+        "ds:columns": Operand(Label.RUNTIME, Shape.ONE_OF, Value.TEXT),
         # A module counts its groups by itself: the runtime compares what it says, that it is true is the module's word.
         "ds:declaredGroups": Operand(Label.DECLARED, Shape.FLAG, Value.BOOLEAN),
     }
@@ -159,6 +160,5 @@ DECLARABLE: Final = frozenset(
         "unitOfCount",
         "version",
         "virtualLocation",
-        "ds:columns",
     )
 )

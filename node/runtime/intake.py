@@ -8,7 +8,7 @@ in this process's memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -43,10 +43,20 @@ def take_in(job: Job, streams: Sequence[BinaryIO]) -> tuple[Intake, ...]:
     taken = []
     for place, (one, stream) in enumerate(zip(job.capsules, streams, strict=True)):
         try:
-            taken.append(_table(job, _open(one, stream)))
+            taken.append(_within(one.columns, _table(job, _open(one, stream))))
         except RuntimeRefusedError as exc:
             raise RuntimeRefusedError(exc.kind, exc.reason, holder=exc.holder, index=exc.index, capsule=place) from None
     return tuple(taken)
+
+
+def _within(columns: Sequence[str], taken: Intake) -> Intake:
+    """What of a table its policy lets algorithms see: the rest is not there for them."""
+    if not columns:
+        return taken
+    seen = [name for name in taken.table.column_names if name in columns]
+    if not seen:
+        raise RuntimeRefusedError("capsule", "columns")
+    return replace(taken, table=taken.table.select(seen))
 
 
 def _open(one: CapsuleInput, stream: BinaryIO) -> CapsuleReader:

@@ -63,6 +63,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     "capsule": {
         "deal": "capsule, deal and chain do not name the same asset, policy and key",
         "policy": "the policy that came with the job is not the one that deal and capsule name",
+        "columns": "the capsule's table has none of the columns that its policy lets algorithms see",
         "root": "the capsule's bytes are not those of the root on chain",
         "unopened": "the capsule does not open with its key",
         "media-type": "the runtime can't read data of the capsule's media type",
@@ -164,7 +165,8 @@ class CapsuleInput:
     policy takes this algorithm's word for the size of its groups. `attestation`: the levels it takes, any when empty.
     `max_bytes` is of the result. `suppress_groups`: rows for groups below `min_group` are left out. `groups_left` is
     the buyer's budget, and `earlier` the members of what this buyer was told of the same rows. `epsilon_per_use`
-    and `epsilon_left` (the buyer's budget): where either is given, the answer has to be private.
+    and `epsilon_left` (the buyer's budget): where either is given, the answer has to be private. `columns` are those
+    that an algorithm sees, all where there are none: the runtime takes them from the policy alone.
     """
 
     chain_id: int
@@ -187,6 +189,7 @@ class CapsuleInput:
     attestation: tuple[Level, ...] = ()
     epsilon_per_use: Epsilon | None = None
     epsilon_left: Epsilon | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

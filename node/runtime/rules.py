@@ -51,6 +51,7 @@ def under_policy(one: CapsuleInput, algorithm: Algorithm, measurement: Digest, l
         groups_left=_least(one.groups_left, policy.runtime.groups_per_buyer),
         epsilon_per_use=_least(one.epsilon_per_use, policy.runtime.epsilon_per_use),
         epsilon_left=_least(one.epsilon_left, policy.runtime.epsilon_per_buyer),
+        columns=policy.runtime.columns,
         groups_declared=one.groups_declared and (not asks or takes_word(policy, algorithm)),
     )
 

@@ -292,6 +292,7 @@ def test_every_term_is_labelled() -> None:
                 "ds:epsilonPerBuyer",
             )
         },
+        "ds:columns": constraint("ds:columns", "isAnyOf", ["power", "soc"]),
         **{name: constraint(name, "eq", "x", **{"ds:label": "declared"}) for name in DECLARABLE},
     }
     assert set(samples) == set(OPERANDS) | set(DECLARABLE)

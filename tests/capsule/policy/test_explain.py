@@ -37,6 +37,7 @@ FULL = compile_policy(
         epsilon_per_use=Epsilon.parse("0.5"),
         epsilon_per_buyer=Epsilon.parse("2"),
         declared_groups=False,
+        columns=["soc", "power"],
         compute_nodes=[account(2), account(1), account(4)],
         custodians=[account(4), account(5), account(6)],
         least_threshold=2,
@@ -132,7 +133,8 @@ def test_answer_without_noise_is_refused_by_any_privacy_budget() -> None:
 
 def test_what_is_not_known_is_not_allowed() -> None:
     told = verdicts(AccessFacts(time=1_500, buyer=account(1), buyer_roles=2, grant_uses=None))
-    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse", "ds:declaredGroups", "ds:suppressSmallGroups"}
+    known = {"dateTime", "elapsedTime", "recipient", "ds:secondsPerUse"}
+    known |= {"ds:columns", "ds:declaredGroups", "ds:suppressSmallGroups"}
     assert {term for term, verdict in told.items() if verdict.outcome is Outcome.ALLOWED} == known
     assert {verdict.outcome for term, verdict in told.items() if term not in known} == {Outcome.UNKNOWN}
 

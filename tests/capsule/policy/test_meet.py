@@ -190,9 +190,10 @@ def test_bounds_of_results_meet_and_compare_as_bounds() -> None:
         document = offer(asset=ASSET, provider=PROVIDER, group_size=5, **terms)
         return scope_of(read_policy(encode(document), Syntax.JSON_LD))
 
-    one = box(output_bytes=1_000, groups_per_buyer=50, suppress_small_groups=True)
-    other = box(output_bytes=2_000, groups_per_buyer=20)
+    one = box(output_bytes=1_000, groups_per_buyer=50, suppress_small_groups=True, columns=["power", "soc"])
+    other = box(output_bytes=2_000, groups_per_buyer=20, columns=["soc"])
     assert {each.term: each.relation for each in compare_scopes(one, other).terms if "ds:" in each.term} == {
+        "ds:columns": Relation.WIDER,
         "ds:groupSize": Relation.EQUAL,
         "ds:groupsPerBuyer": Relation.WIDER,
         "ds:outputBytes": Relation.NARROWER,
@@ -202,6 +203,7 @@ def test_bounds_of_results_meet_and_compare_as_bounds() -> None:
         met = compile_policy(write_scope(meet(one, second), uid="urn:meet", asset=ASSET, provider=PROVIDER)).runtime
         groups = 20 if second is other else 50
         assert (met.max_bytes, met.groups_per_buyer, met.suppress_groups) == (1_000, groups, suppress)
+        assert met.columns == (("soc",) if second is other else ("power", "soc"))
 
 
 few = st.none() | st.integers(1, 10**6)

@@ -183,6 +183,17 @@ def _(bench: Bench) -> None:
     )
 
 
+@tries("ds:columns")
+def _(bench: Bench) -> None:
+    every = "SELECT kind, sum(value)::BIGINT AS n FROM readings GROUP BY kind"
+    bench.passes(SMALL, columns=["kind", "other"])
+    bench.passes(every, columns=["kind", "value"])
+    for hidden in (every, "SELECT kind, max(r.value) AS n FROM readings r GROUP BY kind"):
+        bench.refuses("algorithm", "failed", hidden, columns=["kind", "other"])
+    bench.refuses("guard", "schema", "SELECT * FROM readings", columns=["kind"])
+    bench.refuses("capsule", "columns", SMALL, columns=["other"])
+
+
 @tries("ds:declaredGroups")
 def _(bench: Bench) -> None:
     module = bytes(wasmtime.wat2wasm(MODULE))
