@@ -51,9 +51,9 @@ class Bench:
         return {
             "seal": ["seal", self.kept / "day", "--policy", policy, "--asset", ASSET, "--chunk-size", 65_536,
                      "--out", self.new / "{n}.dsc", "--key-out", self.new / "{n}.key"],
-            "deal": ["deal", capsule, "--policy", policy, *key, *access, *custody, "--out", self.new / "{n}"],
+            "deal": ["deal", capsule, "--policy", policy, *key, *access, *custody, "--out", self.new / "dealt-{n}"],
             "rebind": ["rebind", capsule, "--policy", self.kept / "newer.json", *key, *access, *custody,
-                       "--asset-version", 2, "--out", self.new / "{n}"],
+                       "--asset-version", 2, "--out", self.new / "rebound-{n}"],
         }  # fmt: skip
 
     def killed(self, operation: str, moment: float, after_first_part: bool) -> None:
