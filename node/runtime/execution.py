@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final
 
 from capsule.algorithm import Algorithm, Parameters
 from capsule.box import seal_to
 from capsule.errors import InputError, VerificationError
 from capsule.ids import AssetId, Digest
-from capsule.privacy import Epsilon, Privacy
+from capsule.privacy import Privacy
 from capsule.receipt import SourceVerdict, output_digest
 from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.determinism import check_deterministic
 from node.runtime.difference import check_difference, partitions_of, suppressed
 from node.runtime.engine import Answer, Counted, Engine
-from node.runtime.guard import Bounds, result_document, verify_bytes, verify_output, verify_spending
+from node.runtime.guard import Bounds, least, result_document, verify_bytes, verify_output, verify_spending
 from node.runtime.intake import Intake, take_in
 from node.runtime.members import Partition, free_name, read_members, with_numbers, write_members
 from node.runtime.module import check_module
@@ -31,8 +31,6 @@ __all__ = ["check_algorithm", "execute"]
 
 # The engine's part of the memory limit; the rest holds ciphertext, plaintext, the table and the result.
 _ENGINE_SHARE: Final = 0.5
-
-_Bound = TypeVar("_Bound", int, Epsilon)
 
 
 def check_algorithm(algorithm: Algorithm, code: bytes, parameters: Parameters, capsules: int) -> Statement | bytes:
@@ -78,13 +76,13 @@ def execute(
     ruled = tuple(under_policy(one, job.algorithm, measurement, job.level) for one in job.capsules)
     job = replace(job, capsules=ruled)
     bounds = Bounds(
-        max_rows=_least(capsule.max_rows for capsule in job.capsules),
-        rows_left=_least(capsule.rows_left for capsule in job.capsules),
+        max_rows=least(capsule.max_rows for capsule in job.capsules),
+        rows_left=least(capsule.rows_left for capsule in job.capsules),
         min_group=max(capsule.min_group for capsule in job.capsules),
-        max_bytes=_least(capsule.max_bytes for capsule in job.capsules),
+        max_bytes=least(capsule.max_bytes for capsule in job.capsules),
         # left out only where every policy that would hold the whole result back says so
         suppress_groups=all(one.suppress_groups for one in job.capsules if one.min_group > 1),
-        most_epsilon=_least(most for one in job.capsules for most in (one.epsilon_per_use, one.epsilon_left)),
+        most_epsilon=least(most for one in job.capsules for most in (one.epsilon_per_use, one.epsilon_left)),
     )
     verify_spending(job.algorithm, bounds)
     if isinstance(checked, bytes):
@@ -241,10 +239,6 @@ def _run_module(module: bytes, job: Job, taken: Sequence[Intake], limits: Limits
         most_bytes=limits.output_bytes,
     )
     return read_rows(output, job.algorithm, most_rows)
-
-
-def _least(bounds: Iterable[_Bound | None]) -> _Bound | None:
-    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _source(taken: Sequence[Intake]) -> SourceVerdict:

@@ -9,10 +9,11 @@ without a zone, as the engine's TIMESTAMP has none; a DECIMAL is given as the ne
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from capsule.algorithm import Algorithm, ColumnType
 from capsule.canonical import Json, encode
@@ -21,11 +22,13 @@ from capsule.privacy import Epsilon
 from node.errors import GuardError, RuntimeRefusedError
 from node.runtime.engine import Answer, Cell
 
-__all__ = ["KIND", "Bounds", "result_document", "verify_bytes", "verify_output", "verify_spending"]
+__all__ = ["KIND", "Bounds", "least", "result_document", "verify_bytes", "verify_output", "verify_spending"]
 
 KIND: Final = "dataspace/result"
 
 _SAFE_INTEGER: Final = 2**53 - 1
+
+_Bound = TypeVar("_Bound", int, Epsilon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,12 @@ class Bounds:
 
     @property
     def most_rows(self) -> int | None:
-        bounds = [bound for bound in (self.max_rows, self.rows_left) if bound is not None]
-        return min(bounds, default=None)
+        return least((self.max_rows, self.rows_left))
+
+
+def least(bounds: Iterable[_Bound | None]) -> _Bound | None:
+    """The strictest of some bounds, of which None is without limit."""
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def verify_spending(algorithm: Algorithm, bounds: Bounds) -> Algorithm:

@@ -8,7 +8,7 @@ an honest runtime.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 from capsule.algorithm import Algorithm
 from capsule.attestation import Level, is_met
@@ -16,15 +16,13 @@ from capsule.errors import CapsuleError
 from capsule.ids import Digest
 from capsule.policy.compiler import Compiled, compile_policy
 from capsule.policy.groups import takes_word
-from capsule.privacy import Epsilon
 from node.errors import RuntimeRefusedError
+from node.runtime.guard import least
 from node.runtime.protocol import CapsuleInput
 
 __all__ = ["under_policy"]
 
 _NO_GROUPS: Final = 1
-
-_Bound = TypeVar("_Bound", int, Epsilon)
 
 
 def under_policy(one: CapsuleInput, algorithm: Algorithm, measurement: Digest, level: Level) -> CapsuleInput:
@@ -43,14 +41,14 @@ def under_policy(one: CapsuleInput, algorithm: Algorithm, measurement: Digest, l
     asks = policy.runtime.min_group > _NO_GROUPS
     return replace(
         one,
-        max_rows=_least(one.max_rows, policy.runtime.max_rows),
-        rows_left=_least(one.rows_left, policy.terms.rows_per_buyer),
+        max_rows=least((one.max_rows, policy.runtime.max_rows)),
+        rows_left=least((one.rows_left, policy.terms.rows_per_buyer)),
         min_group=max(one.min_group, policy.runtime.min_group),
-        max_bytes=_least(one.max_bytes, policy.runtime.max_bytes),
+        max_bytes=least((one.max_bytes, policy.runtime.max_bytes)),
         suppress_groups=one.suppress_groups and policy.runtime.suppress_groups,
-        groups_left=_least(one.groups_left, policy.runtime.groups_per_buyer),
-        epsilon_per_use=_least(one.epsilon_per_use, policy.runtime.epsilon_per_use),
-        epsilon_left=_least(one.epsilon_left, policy.runtime.epsilon_per_buyer),
+        groups_left=least((one.groups_left, policy.runtime.groups_per_buyer)),
+        epsilon_per_use=least((one.epsilon_per_use, policy.runtime.epsilon_per_use)),
+        epsilon_left=least((one.epsilon_left, policy.runtime.epsilon_per_buyer)),
         columns=policy.runtime.columns,
         groups_declared=one.groups_declared and (not asks or takes_word(policy, algorithm)),
     )
@@ -64,7 +62,3 @@ def _pinned(one: CapsuleInput) -> Compiled:
     if policy.policy_hash != one.policy_hash:
         raise RuntimeRefusedError("capsule", "policy")
     return policy
-
-
-def _least(said: _Bound | None, bound: _Bound | None) -> _Bound | None:
-    return min((one for one in (said, bound) if one is not None), default=None)

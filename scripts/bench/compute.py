@@ -54,15 +54,13 @@ from node.runtime.protocol import Completed, Job, Limits, Refused
 from node.runtime.sql import Statement, table_names
 from node.store import RunRow
 from scripts.algorithm import sql_algorithm
-from scripts.bench.local_node import ANVIL, anvil
+from scripts.bench.local_node import ANVIL, FAUCET, anvil
 from scripts.bench.page import MACHINE, say, write_part
 from scripts.composition import now
 from scripts.demo.world import World
 
 __all__ = ["main"]
 
-# anvil's first account: a published key, worthless anywhere else.
-_FAUCET: Final = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 _PURPOSE: Final = "benchmark"
 _CUSTODIANS: Final = tuple(f"custodian-{number}" for number in range(1, 6))
 _THRESHOLD: Final = 3
@@ -273,7 +271,7 @@ def _seconds_of_probe() -> float:
 
 def _world(folder: Path, url: str) -> World:
     """All that take part, admitted on a fresh chain."""
-    chain, operator = RpcChain(url, own_node=True), Account(bytes.fromhex(_FAUCET))
+    chain, operator = RpcChain(url, own_node=True), Account(FAUCET)
     directory = deploy(chain, operator, confirmations=0, finalized_tag=False)
     world = World(folder / "homes", chain, operator, directory, now)
     roles = {"provider": Role.PROVIDER, "buyer": Role.BUYER, "compute": Role.COMPUTE}

@@ -53,13 +53,11 @@ from gateway.errors import BehindError
 from gateway.gateway import Gateway
 from gateway.server import collect_seldom
 from gateway.settings import GatewaySettings
-from scripts.bench.local_node import ANVIL, anvil, blocks_by_the_second
+from scripts.bench.local_node import ANVIL, FAUCET, anvil, blocks_by_the_second
 from scripts.bench.page import MACHINE, say, write_part
 
 __all__ = ["main"]
 
-# anvil's first account: a published key, worthless anywhere else.
-_FAUCET: Final = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 _CORES: Final = sorted(os.sched_getaffinity(0))
 _ROWS: Final = 60
 _YARDSTICK: Final = 7_000_000 / 60
@@ -120,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(folder: Path, url: str, devices: int, frames: int, minutes: int) -> tuple[dict[str, object], ...]:
-    operator = Ledger.connect(RpcChain(url, own_node=True), _deployed(url), Account(bytes.fromhex(_FAUCET)))
+    operator = Ledger.connect(RpcChain(url, own_node=True), _deployed(url), Account(FAUCET))
     seeds = [(DeviceId(secrets.token_bytes(32)), secrets.token_bytes(32)) for _ in range(devices)]
     start = time.perf_counter()
     with blocks_by_the_second(url):
@@ -345,7 +343,7 @@ def _admit(operator: Ledger, account: Account, number: int, role: Role) -> None:
 
 
 def _deployed(url: str) -> Address:
-    return deploy(RpcChain(url, own_node=True), Account(bytes.fromhex(_FAUCET)), confirmations=0, finalized_tag=False)
+    return deploy(RpcChain(url, own_node=True), Account(FAUCET), confirmations=0, finalized_tag=False)
 
 
 @contextmanager

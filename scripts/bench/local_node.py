@@ -14,9 +14,11 @@ from contracts.endpoint import Endpoint
 from contracts.errors import ChainUnreachableError
 from contracts.rpc import RpcChain
 
-__all__ = ["ANVIL", "anvil", "blocks_by_the_second"]
+__all__ = ["ANVIL", "FAUCET", "anvil", "blocks_by_the_second"]
 
 ANVIL: Final = Path(__file__).parents[2] / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+FAUCET: Final = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+"""The key of anvil's first account: published, and worthless anywhere else."""
 
 
 @contextmanager

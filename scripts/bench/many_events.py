@@ -25,6 +25,7 @@ from contracts.roles import Role
 from contracts.rpc import RpcChain
 from contracts.structs import Batch
 from contracts.transaction import Sender, Transaction
+from scripts.bench.local_node import FAUCET
 
 __all__ = ["BLOCK_GAS", "CALLS", "ManyEvents"]
 
@@ -35,7 +36,6 @@ _ORGANISATIONS: Final = 8
 _GAS: Final = 16_000_000
 BLOCK_GAS: Final = 400_000_000
 """What blocks of thousands of calls need."""
-_FAUCET: Final = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 # Calldata is a target (32 bytes), a size (32 bytes) and payloads of that size: the target is called with each.
 _CALL_EACH: Final = bytes.fromhex(
     "6040"  # at = 64
@@ -56,7 +56,7 @@ class ManyEvents:
     def __init__(self, url: str, *, confirmations: int = 0) -> None:
         self._url = url
         self._http = urllib3.PoolManager()
-        operator = Account(bytes.fromhex(_FAUCET))
+        operator = Account(FAUCET)
         chain = RpcChain(url, own_node=True)
         self.directory = deploy(chain, operator, confirmations=confirmations, finalized_tag=False)
         self._ledger = Ledger.connect(chain, self.directory, operator)
@@ -172,7 +172,7 @@ class _Organisation:
 class _Written:
     """Stands where a sender stands and keeps what would be sent."""
 
-    account = Account(bytes.fromhex(_FAUCET))
+    account = Account(FAUCET)
 
     def __init__(self) -> None:
         self._calls: list[tuple[Address, bytes]] = []
